@@ -1,0 +1,155 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookshelf/app/internal/book"
+)
+
+// Store keeps books. Its methods may be called at the same time.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// Open prepares a store with the login of opts. It does not wait for the server: the service may start before its
+// database, and Ready tells when it is there.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	pool, err := opts.pool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{pool: pool}, nil
+}
+
+// Close waits for the connections in use and closes all.
+func (s *Store) Close() { s.pool.Close() }
+
+// Pool returns a snapshot of the connection pool's counters.
+func (s *Store) Pool() *pgxpool.Stat { return s.pool.Stat() }
+
+// columns are those of a book in the order of bookRow. Written out, so that a column that a later version adds does not
+// change the result of statements that a running process has prepared.
+const columns = `id, title, authors, isbn13, published_year, language, description, version, created_at, updated_at`
+
+// bookRow is a row of the table.
+type bookRow struct {
+	ID            int64
+	Title         string
+	Authors       []string
+	ISBN13        *string
+	PublishedYear *int
+	Language      *string
+	Description   string
+	Version       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+func (r bookRow) book() book.Book {
+	return book.Book{
+		ID:            r.ID,
+		Title:         r.Title,
+		Authors:       r.Authors,
+		ISBN13:        orEmpty(r.ISBN13),
+		PublishedYear: r.PublishedYear,
+		Language:      orEmpty(r.Language),
+		Description:   r.Description,
+		Version:       r.Version,
+		CreatedAt:     r.CreatedAt.UTC(),
+		UpdatedAt:     r.UpdatedAt.UTC(),
+	}
+}
+
+// orEmpty reads a NULL as "".
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// Create stores a new book. The draft must come from book.Draft.Normalize. It returns a *book.ConflictError when another
+// book has the ISBN.
+func (s *Store) Create(ctx context.Context, d book.Draft) (book.Book, error) {
+	return s.one(ctx, "insert book", d.ISBN, `
+		INSERT INTO books (title, authors, isbn13, published_year, language, description)
+		VALUES ($1, $2, nullif($3, ''), $4, nullif($5, ''), $6)
+		RETURNING `+columns,
+		d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description)
+}
+
+// Get returns the book with the ID, or book.ErrNotFound.
+func (s *Store) Get(ctx context.Context, id int64) (book.Book, error) {
+	return s.one(ctx, "select book", "", `SELECT `+columns+` FROM books WHERE id = $1`, id)
+}
+
+// Replace overwrites every field of the book with the ID and counts its version up. The draft must come from
+// book.Draft.Normalize. It returns book.ErrNotFound, or a *book.ConflictError when another book has the ISBN.
+func (s *Store) Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error) {
+	return s.one(ctx, "update book", d.ISBN, `
+		UPDATE books
+		SET title = $2, authors = $3, isbn13 = nullif($4, ''), published_year = $5, language = nullif($6, ''), description = $7,
+			version = version + 1, updated_at = now()
+		WHERE id = $1
+		RETURNING `+columns,
+		id, d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description)
+}
+
+// Delete removes the book with the ID, or returns book.ErrNotFound.
+func (s *Store) Delete(ctx context.Context, id int64) error {
+	tag, err := s.pool.Exec(ctx, `DELETE FROM books WHERE id = $1`, id)
+	if err != nil {
+		return bookError("delete book", err, "")
+	}
+	if tag.RowsAffected() == 0 {
+		return book.ErrNotFound
+	}
+	return nil
+}
+
+// one runs a statement that returns one book.
+func (s *Store) one(ctx context.Context, operation, isbn, sql string, args ...any) (book.Book, error) {
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return book.Book{}, bookError(operation, err, isbn)
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[bookRow])
+	if err != nil {
+		return book.Book{}, bookError(operation, err, isbn)
+	}
+	return row.book(), nil
+}
+
+// Ready returns nil when the server answers and its schema has at least the version that this program needs. A newer one
+// is fine, because migrations only expand: that is what lets a release be taken back. It returns a *SchemaError when the
+// schema is older.
+func (s *Store) Ready(ctx context.Context) error {
+	want, err := SchemaVersion()
+	if err != nil {
+		return err
+	}
+	have, err := s.schemaVersion(ctx)
+	if err != nil {
+		return bookError("check readiness", err, "")
+	}
+	if have < want {
+		return &SchemaError{Have: have, Want: want}
+	}
+	return nil
+}
+
+// schemaVersion returns the latest migration in the database, 0 when none has run.
+func (s *Store) schemaVersion(ctx context.Context) (int64, error) {
+	var version int64
+	err := s.pool.QueryRow(ctx, `SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM goose_db_version`).Scan(&version)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == codeUndefinedTable {
+		return 0, nil
+	}
+	return version, err
+}
