@@ -9,6 +9,9 @@ import (
 // ErrNotFound says that there is no book with the given ID.
 var ErrNotFound = errors.New("book not found")
 
+// ErrUnavailable says that the catalogue cannot be reached at the moment; the same request may succeed later.
+var ErrUnavailable = errors.New("catalogue unavailable")
+
 // ConflictError says that another book already holds a value that must be unique.
 type ConflictError struct {
 	Field string // "isbn13"

@@ -45,8 +45,8 @@ func (e *SchemaError) Error() string {
 	return fmt.Sprintf("the database schema has version %d, this program needs %d: run the migrate command", e.Have, e.Want)
 }
 
-// bookError turns PostgreSQL's errors into those of package book where a client caused them, and prefixes all others with
-// the operation. isbn is the one the statement tried to store.
+// bookError turns PostgreSQL's errors into those of package book where a client caused them or may try again, and prefixes
+// all others with the operation. isbn is the one the statement tried to store.
 func bookError(operation string, err error, isbn string) error {
 	var pgErr *pgconn.PgError
 	switch {
@@ -60,6 +60,9 @@ func bookError(operation string, err error, isbn string) error {
 		if violation, ok := checks[pgErr.ConstraintName]; ok {
 			return &book.InvalidError{Violations: []book.Violation{violation}}
 		}
+	}
+	if unavailable(err) {
+		return fmt.Errorf("%s: %w: %w", operation, book.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)
 }

@@ -1,0 +1,181 @@
+// Package bookd is the service's command line: it reads the configuration, wires the other packages together and runs one
+// command. Everything it touches comes in as an argument, so that tests run the real thing.
+package bookd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"bookshelf/app/internal/bookimport"
+	"bookshelf/app/internal/buildinfo"
+	"bookshelf/app/internal/config"
+	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/telemetry"
+)
+
+// usageError says that the command line is wrong; nothing was done.
+type usageError struct {
+	text string
+}
+
+func (e *usageError) Error() string { return e.text }
+
+// ExitCode is the exit status for what Run returned: 0 done, 1 failed, 2 wrong usage.
+func ExitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	_, usage := errors.AsType[*usageError](err)
+	_, importUsage := errors.AsType[*bookimport.UsageError](err)
+	if usage || importUsage {
+		return 2
+	}
+	return 1
+}
+
+// program is what a command may touch.
+type program struct {
+	lookup         config.Lookup
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// command is one word of the command line.
+type command struct {
+	name    string
+	summary string
+	help    string // after the usage line
+	run     func(ctx context.Context, p program, args []string) error
+}
+
+// commands are in the order of the help text. It is a function because help itself prints the list.
+func commands() []command {
+	return []command{
+		{"serve", "serve the API until SIGTERM or SIGINT", serveHelp, withoutArguments("serve", program.serve)},
+		{"migrate", "bring the database schema to what this version needs", migrateHelp,
+			withoutArguments("migrate", program.migrate)},
+		{"import", "import books from CSV or JSON lines", importHelp,
+			func(ctx context.Context, p program, args []string) error { return p.importBooks(ctx, args) }},
+		{"healthcheck", "ask the serving process in the same container for its health", healthcheckHelp,
+			withoutArguments("healthcheck", program.healthcheck)},
+		{"version", "print version and revision", versionHelp, withoutArguments("version", program.version)},
+		{"help", "print this text, or the help of a command", helpHelp,
+			func(_ context.Context, p program, args []string) error { return p.help(args) }},
+	}
+}
+
+// Run runs the command that args name (without the program's own name). The environment is read through lookup only.
+// Cancelling ctx is the request to end.
+func Run(ctx context.Context, args []string, lookup config.Lookup, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return &usageError{text: "no command given; bookd help lists them"}
+	}
+	p := program{lookup: lookup, stdin: stdin, stdout: stdout, stderr: stderr}
+	name, rest := args[0], args[1:]
+	if isHelpFlag(name) {
+		return p.help(rest)
+	}
+	cmd, err := findCommand(name)
+	if err != nil {
+		return err
+	}
+	// import has flags of its own and tells about them itself.
+	if len(rest) == 1 && isHelpFlag(rest[0]) && name != "import" {
+		return p.help([]string{name})
+	}
+	return cmd.run(ctx, p, rest)
+}
+
+func isHelpFlag(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
+
+func findCommand(name string) (command, error) {
+	var names []string
+	for _, cmd := range commands() {
+		if cmd.name == name {
+			return cmd, nil
+		}
+		names = append(names, cmd.name)
+	}
+	return command{}, &usageError{text: fmt.Sprintf("unknown command %q; the commands are %s", name, strings.Join(names, ", "))}
+}
+
+func withoutArguments(name string, run func(program, context.Context) error) func(context.Context, program, []string) error {
+	return func(ctx context.Context, p program, args []string) error {
+		if len(args) > 0 {
+			return &usageError{text: fmt.Sprintf("%s takes no arguments, got %q", name, args[0])}
+		}
+		return run(p, ctx)
+	}
+}
+
+func (p program) help(args []string) error {
+	switch len(args) {
+	case 0:
+		return p.overview()
+	case 1:
+		cmd, err := findCommand(args[0])
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(p.stdout, "%s\n", cmd.help)
+		return err
+	default:
+		return &usageError{text: fmt.Sprintf("help takes one command, got %d", len(args))}
+	}
+}
+
+func (p program) overview() error {
+	var b strings.Builder
+	b.WriteString("bookd is the book catalogue service.\n\nUsage: bookd COMMAND\n\nCommands:\n")
+	for _, cmd := range commands() {
+		fmt.Fprintf(&b, "  %-12s %s\n", cmd.name, cmd.summary)
+	}
+	b.WriteString("\nbookd help COMMAND tells more. All configuration comes from the environment.\n")
+	_, err := io.WriteString(p.stdout, b.String())
+	return err
+}
+
+func (p program) version(context.Context) error {
+	build := buildinfo.Get()
+	_, err := fmt.Fprintf(p.stdout, "bookd %s (revision %s, %s)\n", build.Version, build.Revision, runtime.Version())
+	return err
+}
+
+func (p program) migrate(ctx context.Context) error {
+	cfg, err := config.LoadMaintenance(p.lookup)
+	if err != nil {
+		return err
+	}
+	return postgres.Migrate(ctx, databaseOptions(cfg.Database, "bookd migrate"), telemetry.NewLogger(p.stdout, cfg.LogLevel))
+}
+
+// importBooks reads the configuration only when the import wants the database, so that its help works without one.
+func (p program) importBooks(ctx context.Context, args []string) error {
+	open := func(ctx context.Context) (*postgres.Store, error) {
+		cfg, err := config.LoadMaintenance(p.lookup)
+		if err != nil {
+			return nil, err
+		}
+		return postgres.Open(ctx, databaseOptions(cfg.Database, "bookd import"))
+	}
+	return bookimport.Command(ctx, args, open, p.stdin, p.stdout, p.stderr)
+}
+
+func databaseOptions(c config.Database, application string) postgres.Options {
+	return postgres.Options{
+		Host:            c.Host,
+		Port:            uint16(c.Port), //nolint:gosec // config has checked the range
+		Name:            c.Name,
+		User:            c.User,
+		Password:        c.Password.Reveal(),
+		PasswordFile:    c.PasswordFile,
+		SSLMode:         c.SSLMode,
+		ApplicationName: application,
+		MaxConns:        int32(c.MaxConns), //nolint:gosec // config has checked the range
+		ConnectTimeout:  c.ConnectTimeout,
+	}
+}

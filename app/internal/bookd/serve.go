@@ -1,0 +1,198 @@
+package bookd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"bookshelf/app/internal/buildinfo"
+	"bookshelf/app/internal/config"
+	"bookshelf/app/internal/httpapi"
+	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/telemetry"
+)
+
+// statementReserve is how much longer than a request PostgreSQL lets its statement run. The request's own deadline should
+// end it; this is for a server that never heard of the cancellation.
+const statementReserve = time.Second
+
+// adminWriteTimeout leaves room for the longest profile.
+const adminWriteTimeout = 2 * time.Minute
+
+func (p program) serve(ctx context.Context) error {
+	cfg, err := config.Load(p.lookup)
+	if err != nil {
+		return err
+	}
+	logger := telemetry.NewLogger(p.stdout, cfg.LogLevel)
+	options := databaseOptions(cfg.Database, "bookd serve")
+	options.StatementTimeout = cfg.HTTP.RequestTimeout + statementReserve
+	// The pool outlives the signal: it serves the requests that are being finished.
+	store, err := postgres.Open(context.WithoutCancel(ctx), options)
+	if err != nil {
+		return err
+	}
+	s, err := newServer(cfg, store, logger)
+	if err != nil {
+		store.Close()
+		return err
+	}
+	return s.run(ctx)
+}
+
+// server is one serving process: the API, the admin endpoints, and the store behind them.
+type server struct {
+	cfg    config.Config
+	logger *slog.Logger
+	store  *postgres.Store
+	api    *httpapi.API
+
+	apiListener, adminListener net.Listener
+	apiServer, adminServer     *http.Server
+	failed                     chan error // a listener that ended by itself
+}
+
+// newServer binds both ports: what is announced afterwards is true.
+func newServer(cfg config.Config, store *postgres.Store, logger *slog.Logger) (*server, error) {
+	apiListener, err := net.Listen("tcp", cfg.HTTP.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("HTTP_ADDR: %w", err)
+	}
+	adminListener, err := net.Listen("tcp", cfg.HTTP.AdminAddr)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("ADMIN_ADDR: %w", err), apiListener.Close())
+	}
+	build := buildinfo.Get()
+	metrics := telemetry.NewMetrics(build)
+	observePool(metrics, store)
+	api := httpapi.New(httpapi.Options{
+		Store:          store,
+		Metrics:        metrics,
+		Logger:         logger,
+		Build:          build,
+		Now:            time.Now,
+		RequestTimeout: cfg.HTTP.RequestTimeout,
+		ReadyTimeout:   cfg.HTTP.ReadyTimeout,
+		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
+	})
+	s := &server{
+		cfg: cfg, logger: logger, store: store, api: api,
+		apiListener: apiListener, adminListener: adminListener,
+		failed: make(chan error, 2),
+	}
+	s.apiServer = s.httpServer(api, cfg.HTTP.WriteTimeout)
+	// OPTIONS * goes to the API as well, so that its answer has the headers that every answer has.
+	s.apiServer.DisableGeneralOptionsHandler = true
+	s.adminServer = s.httpServer(telemetry.AdminHandler(metrics), adminWriteTimeout)
+	return s, nil
+}
+
+func (s *server) httpServer(handler http.Handler, writeTimeout time.Duration) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: s.cfg.HTTP.ReadHeaderTimeout,
+		ReadTimeout:       s.cfg.HTTP.ReadTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       s.cfg.HTTP.IdleTimeout,
+		MaxHeaderBytes:    s.cfg.HTTP.MaxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	}
+}
+
+// run serves until ctx ends or a listener fails, and then shuts down in order.
+func (s *server) run(ctx context.Context) error {
+	for _, l := range []struct {
+		server   *http.Server
+		listener net.Listener
+	}{{s.apiServer, s.apiListener}, {s.adminServer, s.adminListener}} {
+		go func() {
+			if err := l.server.Serve(l.listener); !errors.Is(err, http.ErrServerClosed) {
+				s.failed <- fmt.Errorf("serve on %s: %w", l.listener.Addr(), err)
+			}
+		}()
+	}
+	s.logger.Info("serving",
+		"api_addr", s.apiListener.Addr().String(),
+		"admin_addr", s.adminListener.Addr().String(),
+		"revision", buildinfo.Get().Revision,
+		"config", s.cfg)
+	var failure error
+	select {
+	case failure = <-s.failed:
+	case <-ctx.Done():
+	}
+	return errors.Join(failure, s.shutdown(failure == nil))
+}
+
+// shutdown ends the process under one deadline: readiness off, the grace in which whoever sends requests learns of it, the
+// requests in flight, the pool, and last the admin port, so that the final metrics can be read. Without grace, it begins
+// with the requests in flight.
+func (s *server) shutdown(grace bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Shutdown.Timeout)
+	defer cancel()
+	s.api.StartDrain()
+	s.logger.Info("shutdown begins", "grace", s.cfg.Shutdown.Grace.String(), "timeout", s.cfg.Shutdown.Timeout.String())
+	if grace {
+		timer := time.NewTimer(s.cfg.Shutdown.Grace) // shorter than the deadline, by the configuration's rules
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case err := <-s.failed:
+			s.logger.Error("listener failed during the grace", "error", err)
+		}
+	}
+	s.logger.Info("draining")
+	var problems []error
+	if err := s.apiServer.Shutdown(ctx); err != nil {
+		problems = append(problems, fmt.Errorf("requests were cut off, because they were not finished %v after the signal: %w",
+			s.cfg.Shutdown.Timeout, errors.Join(err, s.apiServer.Close())))
+	}
+	problems = append(problems, s.closeStore(ctx))
+	if err := s.adminServer.Shutdown(ctx); err != nil {
+		// A profile still being taken is no reason to call the shutdown a failure.
+		s.logger.Warn("admin connections were cut off", "error", errors.Join(err, s.adminServer.Close()))
+	}
+	err := errors.Join(problems...)
+	s.logger.Info("stopped", "clean", err == nil)
+	return err
+}
+
+// closeStore waits for the connections in use, but not longer than ctx allows.
+func (s *server) closeStore(ctx context.Context) error {
+	closed := make(chan struct{})
+	go func() {
+		s.store.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("close the database pool: %w", ctx.Err())
+	}
+}
+
+// observePool adds the connection pool to the metrics.
+func observePool(m *telemetry.Metrics, store *postgres.Store) {
+	gauge := func(name, help string, kind telemetry.Kind, read func() float64) {
+		m.Func("bookd_db_pool_"+name, help, kind, read)
+	}
+	gauge("max_connections", "Connections that the pool may open.", telemetry.Gauge,
+		func() float64 { return float64(store.Pool().MaxConns()) })
+	gauge("used_connections", "Connections in use.", telemetry.Gauge,
+		func() float64 { return float64(store.Pool().AcquiredConns()) })
+	gauge("idle_connections", "Open connections that are not in use.", telemetry.Gauge,
+		func() float64 { return float64(store.Pool().IdleConns()) })
+	gauge("acquires_total", "Connections taken from the pool.", telemetry.Counter,
+		func() float64 { return float64(store.Pool().AcquireCount()) })
+	gauge("waits_total", "Times that a connection had to be waited for.", telemetry.Counter,
+		func() float64 { return float64(store.Pool().EmptyAcquireCount()) })
+	gauge("wait_seconds_total", "Time spent on waiting for connections.", telemetry.Counter,
+		func() float64 { return store.Pool().EmptyAcquireWaitTime().Seconds() })
+	gauge("canceled_acquires_total", "Waits given up because the request ended.", telemetry.Counter,
+		func() float64 { return float64(store.Pool().CanceledAcquireCount()) })
+}

@@ -1,0 +1,166 @@
+// Package config turns the environment into a checked configuration. Nothing else in the service reads the environment.
+//
+// A value that is malformed or out of range is an error and never falls back to a default, and all problems are reported
+// together, so that a deployment is mended in one go. docs/configuration.md lists every variable; a test compares the two.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Lookup finds an environment variable; os.LookupEnv is one.
+type Lookup func(name string) (value string, ok bool)
+
+// Config is everything the service can be told.
+type Config struct {
+	HTTP     HTTP
+	Database Database
+	Shutdown Shutdown
+	LogLevel slog.Level
+
+	variables []Variable
+}
+
+// HTTP configures both listeners and the limits of the API.
+type HTTP struct {
+	Addr              string        // of the API
+	AdminAddr         string        // of metrics and profiles
+	ReadHeaderTimeout time.Duration // for the request line and the headers
+	ReadTimeout       time.Duration // for the whole request
+	WriteTimeout      time.Duration // from the end of the request's headers to the end of the response
+	IdleTimeout       time.Duration // between two requests on one connection
+	RequestTimeout    time.Duration // for the work that answers a request
+	ReadyTimeout      time.Duration // for the checks behind /readyz
+	MaxBodyBytes      int64
+	MaxHeaderBytes    int
+}
+
+// Database says where PostgreSQL is and how to log in.
+type Database struct {
+	Host           string // name, address, or absolute path of a directory with a socket
+	Port           int
+	Name           string
+	User           string
+	Password       Secret
+	PasswordFile   string // read again at each new connection; empty when Password is used
+	SSLMode        string // as in libpq
+	MaxConns       int
+	ConnectTimeout time.Duration
+}
+
+// Shutdown times the way from SIGTERM to the end of the process.
+type Shutdown struct {
+	Grace   time.Duration // how long the API goes on serving with readiness off
+	Timeout time.Duration // everything, Grace included
+}
+
+// Variable is one environment variable as it was understood.
+type Variable struct {
+	Name     string
+	Default  string // empty when there is none
+	Required bool
+	Value    string // effective; redacted if secret
+}
+
+// Load reads everything that serving needs. The error joins all problems.
+func Load(lookup Lookup) (Config, error) {
+	var c Config
+	b := binder{lookup: lookup}
+	b.api(&c.HTTP)
+	b.server(&c.HTTP)
+	b.database(&c.Database)
+	b.duration(&c.Shutdown.Grace, "SHUTDOWN_GRACE", 2*time.Second, 0, time.Hour)
+	b.duration(&c.Shutdown.Timeout, "SHUTDOWN_TIMEOUT", 9*time.Second, time.Millisecond, 2*time.Hour)
+	b.level(&c.LogLevel)
+	// Comparisons come last and only when every value could be read: comparing a value that was refused would report the
+	// same mistake twice.
+	if len(b.problems) == 0 {
+		b.consistent(c)
+	}
+	return b.result(c)
+}
+
+// LoadMaintenance reads what the commands that only use the database need.
+func LoadMaintenance(lookup Lookup) (Config, error) {
+	var c Config
+	b := binder{lookup: lookup}
+	b.database(&c.Database)
+	b.level(&c.LogLevel)
+	return b.result(c)
+}
+
+// LoadHealthcheck reads what is needed to ask the process in the same container for its health.
+func LoadHealthcheck(lookup Lookup) (Config, error) {
+	var c Config
+	b := binder{lookup: lookup}
+	b.api(&c.HTTP)
+	return b.result(c)
+}
+
+// Variables lists what was read, in the order of the documentation.
+func (c Config) Variables() []Variable { return c.variables }
+
+// LogValue implements slog.LogValuer: the effective values under the names of their variables, secrets redacted.
+func (c Config) LogValue() slog.Value {
+	attrs := make([]slog.Attr, 0, len(c.variables))
+	for _, v := range c.variables {
+		if v.Value != "" {
+			attrs = append(attrs, slog.String(v.Name, v.Value))
+		}
+	}
+	return slog.GroupValue(attrs...)
+}
+
+func (b *binder) api(c *HTTP) {
+	b.address(&c.Addr, "HTTP_ADDR", ":8080")
+	b.duration(&c.ReadyTimeout, "READY_TIMEOUT", 2*time.Second, time.Millisecond, time.Minute)
+}
+
+func (b *binder) server(c *HTTP) {
+	b.address(&c.AdminAddr, "ADMIN_ADDR", ":9090")
+	b.duration(&c.ReadHeaderTimeout, "HTTP_READ_HEADER_TIMEOUT", 5*time.Second, time.Millisecond, time.Hour)
+	b.duration(&c.ReadTimeout, "HTTP_READ_TIMEOUT", 15*time.Second, time.Millisecond, time.Hour)
+	b.duration(&c.WriteTimeout, "HTTP_WRITE_TIMEOUT", 30*time.Second, time.Millisecond, time.Hour)
+	b.duration(&c.IdleTimeout, "HTTP_IDLE_TIMEOUT", 75*time.Second, time.Millisecond, time.Hour)
+	b.duration(&c.RequestTimeout, "HTTP_REQUEST_TIMEOUT", 5*time.Second, time.Millisecond, time.Hour)
+	integer(b, &c.MaxBodyBytes, "MAX_BODY_BYTES", 1<<20, 1<<10, 64<<20)
+	integer(b, &c.MaxHeaderBytes, "MAX_HEADER_BYTES", 16<<10, 4<<10, 1<<20)
+}
+
+func (b *binder) database(c *Database) {
+	b.required(&c.Host, "DB_HOST", 4096)
+	integer(b, &c.Port, "DB_PORT", 5432, 1, 65535)
+	// PostgreSQL cuts longer identifiers to 63 bytes without an error, which would connect to something else.
+	b.required(&c.Name, "DB_NAME", 63)
+	b.required(&c.User, "DB_USER", 63)
+	b.secret(&c.Password, &c.PasswordFile, "DB_PASSWORD")
+	b.oneOf(&c.SSLMode, "DB_SSLMODE", "prefer", "disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+	integer(b, &c.MaxConns, "DB_MAX_CONNS", 10, 1, 1000)
+	b.duration(&c.ConnectTimeout, "DB_CONNECT_TIMEOUT", 3*time.Second, time.Millisecond, time.Minute)
+}
+
+// consistent reports values that are fine alone but not together.
+func (b *binder) consistent(c Config) {
+	if c.HTTP.Addr == c.HTTP.AdminAddr && port(c.HTTP.Addr) != 0 {
+		b.problem("ADMIN_ADDR: must differ from HTTP_ADDR, both are %q", c.HTTP.Addr)
+	}
+	ordered := func(small, large string, s, l time.Duration) {
+		if s >= l {
+			b.problem("%s: must be shorter than %s (%v), is %v", small, large, l, s)
+		}
+	}
+	ordered("SHUTDOWN_GRACE", "SHUTDOWN_TIMEOUT", c.Shutdown.Grace, c.Shutdown.Timeout)
+	// A request that may work longer than its response may take would be cut off without an answer.
+	ordered("HTTP_REQUEST_TIMEOUT", "HTTP_WRITE_TIMEOUT", c.HTTP.RequestTimeout, c.HTTP.WriteTimeout)
+}
+
+func (b *binder) result(c Config) (Config, error) {
+	if len(b.problems) > 0 {
+		return Config{}, fmt.Errorf("configuration: %w", errors.Join(b.problems...))
+	}
+	c.variables = b.variables
+	return c, nil
+}

@@ -1,0 +1,66 @@
+// Package httpapi is the service's HTTP interface: routes, handlers, the strict reading of requests, and one writer for
+// every error. docs/api.md is its contract.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/buildinfo"
+)
+
+// Store keeps the books. Errors are those of package book; any other error is answered with a 500.
+type Store interface {
+	Create(ctx context.Context, d book.Draft) (book.Book, error)
+	Get(ctx context.Context, id int64) (book.Book, error)
+	List(ctx context.Context, q book.Query) ([]book.Book, *book.Position, error)
+	Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error)
+	Delete(ctx context.Context, id int64) error
+	Ready(ctx context.Context) error
+}
+
+// Metrics counts requests. RequestDone is called once for each RequestStarted.
+type Metrics interface {
+	RequestStarted()
+	RequestDone(route, method string, status int, elapsed time.Duration)
+}
+
+// Options are what an API needs; all of them are required.
+type Options struct {
+	Store          Store
+	Metrics        Metrics
+	Logger         *slog.Logger
+	Build          buildinfo.Info
+	Now            func() time.Time
+	RequestTimeout time.Duration // for the work of one request
+	ReadyTimeout   time.Duration // for the checks of /readyz
+	MaxBodyBytes   int64
+}
+
+// API answers the requests of clients and of probes.
+type API struct {
+	Options
+
+	draining atomic.Bool
+	handler  http.Handler
+}
+
+// New returns an API that is ready to serve.
+func New(options Options) *API {
+	a := &API{Options: options}
+	// The first is the outermost. All of them wrap the router from outside: middleware of the router would not run for a
+	// 404 or a 405. Recovery is inside of what observes, so that a panic is logged and counted as the 500 it becomes.
+	a.handler = a.withRequest(a.withAccessLog(a.withMetrics(a.withRecovery(a.withDeadline(newRouter(a, a.routes()))))))
+	return a
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// StartDrain makes /readyz fail from now on and asks clients, response by response, not to reuse their connections.
+// Requests are answered as before.
+func (a *API) StartDrain() { a.draining.Store(true) }

@@ -1,0 +1,173 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"bookshelf/app/internal/book"
+)
+
+// bookResponse is a book as clients see it. Every member is always there; null means "not known".
+type bookResponse struct {
+	ID            int64     `json:"id"`
+	Title         string    `json:"title"`
+	Authors       []string  `json:"authors"`
+	ISBN13        *string   `json:"isbn13"`
+	PublishedYear *int      `json:"published_year"`
+	Language      *string   `json:"language"`
+	Description   *string   `json:"description"`
+	Version       int64     `json:"version"`
+	CreatedAt     time.Time `json:"created_at"`
+	UpdatedAt     time.Time `json:"updated_at"`
+}
+
+// pageResponse is one page of a list; the cursor of the last page is null.
+type pageResponse struct {
+	Items      []bookResponse `json:"items"`
+	NextCursor *string        `json:"next_cursor"`
+}
+
+func toResponse(b book.Book) bookResponse {
+	return bookResponse{
+		ID:            b.ID,
+		Title:         b.Title,
+		Authors:       b.Authors,
+		ISBN13:        orNull(b.ISBN13),
+		PublishedYear: b.PublishedYear,
+		Language:      orNull(b.Language),
+		Description:   orNull(b.Description),
+		Version:       b.Version,
+		CreatedAt:     b.CreatedAt.UTC(),
+		UpdatedAt:     b.UpdatedAt.UTC(),
+	}
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func (a *API) handleBookList() http.Handler {
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		if err := requireAcceptable(r); err != nil {
+			return err
+		}
+		query, err := parseListQuery(r.URL.RawQuery)
+		if err != nil {
+			return err
+		}
+		books, next, err := a.Store.List(r.Context(), query)
+		if err != nil {
+			return err
+		}
+		page := pageResponse{Items: make([]bookResponse, len(books))}
+		for i, b := range books {
+			page.Items[i] = toResponse(b)
+		}
+		if next != nil {
+			cursor := encodeCursor(query, *next)
+			page.NextCursor = &cursor
+			w.Header().Set("Link", nextLink(r.URL, cursor))
+		}
+		return writeJSON(w, http.StatusOK, page)
+	})
+}
+
+func (a *API) handleBookCreate() http.Handler {
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		if err := refuseParameters(r.URL.RawQuery); err != nil {
+			return err
+		}
+		draft, err := a.readDraft(w, r)
+		if err != nil {
+			return err
+		}
+		created, err := a.Store.Create(r.Context(), draft)
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Location", booksPath+"/"+strconv.FormatInt(created.ID, 10))
+		return writeJSON(w, http.StatusCreated, toResponse(created))
+	})
+}
+
+func (a *API) handleBookGet() http.Handler {
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		id, err := readTarget(r)
+		if err != nil {
+			return err
+		}
+		if err := requireAcceptable(r); err != nil {
+			return err
+		}
+		found, err := a.Store.Get(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, toResponse(found))
+	})
+}
+
+func (a *API) handleBookReplace() http.Handler {
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		id, err := readTarget(r)
+		if err != nil {
+			return err
+		}
+		draft, err := a.readDraft(w, r)
+		if err != nil {
+			return err
+		}
+		replaced, err := a.Store.Replace(r.Context(), id, draft)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, toResponse(replaced))
+	})
+}
+
+func (a *API) handleBookDelete() http.Handler {
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		id, err := readTarget(r)
+		if err != nil {
+			return err
+		}
+		if err := a.Store.Delete(r.Context(), id); err != nil {
+			return err
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	})
+}
+
+// readTarget returns the ID in the path of a request that has no query. Whatever is not the canonical form of a positive number names no book.
+func readTarget(r *http.Request) (int64, error) {
+	if err := refuseParameters(r.URL.RawQuery); err != nil {
+		return 0, err
+	}
+	text := r.PathValue("id")
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || id < 1 || strconv.FormatInt(id, 10) != text {
+		return 0, book.ErrNotFound
+	}
+	return id, nil
+}
+
+// readDraft reads the body of a create or a replace, and checks it by the rules of package book.
+func (a *API) readDraft(w http.ResponseWriter, r *http.Request) (book.Draft, error) {
+	if err := requireAcceptable(r); err != nil {
+		return book.Draft{}, err
+	}
+	body, err := readBody(w, r, a.MaxBodyBytes)
+	if err != nil {
+		return book.Draft{}, err
+	}
+	draft, err := decodeDraft(body)
+	if err != nil {
+		return book.Draft{}, err
+	}
+	return draft.Normalize(a.Now())
+}

@@ -1,0 +1,375 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"bookshelf/app/internal/book"
+)
+
+const (
+	// maxDepth is far more than a book needs and far less than what costs anything to skip.
+	maxDepth = 16
+
+	// maxMistakes and maxNameLen bound what an answer repeats of a request that is nothing but mistakes.
+	maxMistakes = 100
+	maxNameLen  = 100 // bytes
+)
+
+// readBody returns the body of a JSON request of at most maxBytes bytes.
+func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, error) {
+	if err := requireJSON(r.Header); err != nil {
+		return nil, err
+	}
+	tooLarge := &apiError{
+		kind:   kindBodyTooLarge,
+		detail: fmt.Sprintf("The request body must not be larger than %d bytes.", maxBytes),
+		// What is left of the body would have to be read before the connection could be used again.
+		header: http.Header{"Connection": {"close"}},
+	}
+	if r.ContentLength > maxBytes {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
+	if err == nil {
+		return body, nil
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &apiError{
+			kind:   kindRequestTimeout,
+			detail: "The request body did not arrive in time.",
+			header: http.Header{"Connection": {"close"}},
+			cause:  err,
+		}
+	}
+	return nil, &apiError{kind: kindMalformedBody, detail: "The request body could not be read to its end.", cause: err}
+}
+
+// requireJSON accepts application/json in UTF-8, the only encoding that JSON has between systems (RFC 8259, section 8.1).
+func requireJSON(h http.Header) error {
+	unsupported := func(detail string) error {
+		return &apiError{kind: kindUnsupportedMediaType, detail: detail}
+	}
+	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return unsupported(fmt.Sprintf("The request body must not be compressed, Content-Encoding is %q.", coding))
+	}
+	values := h.Values("Content-Type")
+	if len(values) != 1 {
+		return unsupported("The request must have one Content-Type: " + jsonType + ".")
+	}
+	mediaType, params, err := mime.ParseMediaType(values[0])
+	if err != nil || mediaType != jsonType {
+		return unsupported(fmt.Sprintf("The request body must be %s, Content-Type is %q.", jsonType, values[0]))
+	}
+	for name, value := range params {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return unsupported(fmt.Sprintf("The only parameter that Content-Type may have is charset=utf-8, it has %s=%q.", name, value))
+		}
+	}
+	return nil
+}
+
+// draftReader reads a book.Draft from JSON token by token. encoding/json would take the last of repeated members, match
+// names in any case and replace bytes that are not UTF-8, all in silence.
+type draftReader struct {
+	body   []byte
+	dec    *json.Decoder
+	errors []fieldError
+}
+
+// draftMembers are the members that a client may send, each with what reads it.
+var draftMembers = map[string]func(*draftReader, *book.Draft) error{
+	"title":          func(d *draftReader, b *book.Draft) error { return d.text("/title", false, &b.Title) },
+	"authors":        func(d *draftReader, b *book.Draft) error { return d.texts("/authors", &b.Authors) },
+	"isbn13":         func(d *draftReader, b *book.Draft) error { return d.text("/isbn13", true, &b.ISBN) },
+	"published_year": func(d *draftReader, b *book.Draft) error { return d.year("/published_year", &b.PublishedYear) },
+	"language":       func(d *draftReader, b *book.Draft) error { return d.text("/language", true, &b.Language) },
+	"description":    func(d *draftReader, b *book.Draft) error { return d.text("/description", true, &b.Description) },
+}
+
+// readOnlyMembers are those of a book that only the server sets. They get a message of their own, because clients send
+// back what they have read.
+var readOnlyMembers = []string{"id", "version", "created_at", "updated_at"}
+
+// decodeDraft reads one JSON object. Its error is a 400: either the first place where the text is not JSON, or every
+// member that is unknown, repeated or of a wrong type.
+func decodeDraft(body []byte) (book.Draft, error) {
+	if i := invalidUTF8(body); i >= 0 {
+		return book.Draft{}, malformed(fmt.Sprintf("The request body is not valid UTF-8: see byte %d.", i))
+	}
+	d := &draftReader{body: body, dec: json.NewDecoder(bytes.NewReader(body))}
+	d.dec.UseNumber()
+	var draft book.Draft
+	if err := d.object(&draft); err != nil {
+		return book.Draft{}, err
+	}
+	if _, err := d.dec.Token(); !errors.Is(err, io.EOF) {
+		return book.Draft{}, malformed(fmt.Sprintf("The request body must end after one JSON object; there is more from byte %d on.", d.dec.InputOffset()))
+	}
+	if len(d.errors) > 0 {
+		return book.Draft{}, &apiError{kind: kindMalformedBody, detail: "The request body is not a book: see the members listed.", errors: d.errors}
+	}
+	return draft, nil
+}
+
+func malformed(detail string) error {
+	return &apiError{kind: kindMalformedBody, detail: detail}
+}
+
+// invalidUTF8 returns the index of the first byte that is not UTF-8, or -1.
+func invalidUTF8(body []byte) int {
+	for i := 0; i < len(body); {
+		r, size := utf8.DecodeRune(body[i:])
+		if r == utf8.RuneError && size <= 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+func (d *draftReader) mistake(pointer, format string, args ...any) {
+	if len(d.errors) < maxMistakes {
+		d.errors = append(d.errors, fieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// next returns the next token and its text in the body, or the 400 for a text that is not JSON.
+func (d *draftReader) next() (json.Token, []byte, error) {
+	start := d.dec.InputOffset()
+	token, err := d.dec.Token()
+	if err == nil {
+		return token, d.body[start:d.dec.InputOffset()], nil
+	}
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return nil, nil, malformed(fmt.Sprintf("The request body is not JSON: %s, at byte %d.", syntax, syntax.Offset))
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if len(bytes.TrimSpace(d.body)) == 0 {
+			return nil, nil, malformed("The request has no body; it must be a JSON object.")
+		}
+		return nil, nil, malformed("The request body is not JSON: it ends too early.")
+	}
+	return nil, nil, malformed("The request body is not JSON: " + err.Error() + ".")
+}
+
+func (d *draftReader) object(draft *book.Draft) error {
+	token, _, err := d.next()
+	if err != nil {
+		return err
+	}
+	if token != json.Delim('{') {
+		return malformed("The request body must be a JSON object, is " + describe(token) + ".")
+	}
+	seen := map[string]bool{}
+	for d.dec.More() {
+		token, raw, err := d.next()
+		if err != nil {
+			return err
+		}
+		name, ok := token.(string)
+		if !ok {
+			return malformed("The request body is not JSON: the name of a member must be a string.")
+		}
+		if loneSurrogate(raw) {
+			return malformed(fmt.Sprintf("The name of a member before byte %d holds half of a surrogate pair.", d.dec.InputOffset()))
+		}
+		if err := d.member(name, seen, draft); err != nil {
+			return err
+		}
+	}
+	_, _, err = d.next() // the closing brace
+	return err
+}
+
+// member reads the value of one member, or passes over it when the member should not be there.
+func (d *draftReader) member(name string, seen map[string]bool, draft *book.Draft) error {
+	pointer := "/" + escapePointer.Replace(name)
+	if len(pointer) > maxNameLen {
+		pointer = strings.ToValidUTF8(pointer[:maxNameLen], "") + "…"
+	}
+	read, known := draftMembers[name]
+	switch {
+	case known && seen[name]:
+		d.mistake(pointer, "must not be given twice")
+		return d.skip()
+	case known:
+		seen[name] = true
+		return read(d, draft)
+	case slices.Contains(readOnlyMembers, name):
+		d.mistake(pointer, "is set by the server and cannot be sent")
+		return d.skip()
+	default:
+		d.mistake(pointer, "is not a member of a book; those are %s", strings.Join(slices.Sorted(maps.Keys(draftMembers)), ", "))
+		return d.skip()
+	}
+}
+
+// escapePointer writes a member's name as a reference token (RFC 6901, section 3).
+var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
+
+// text reads a string. When optional, null is allowed and means "".
+func (d *draftReader) text(pointer string, optional bool, dst *string) error {
+	token, raw, err := d.next()
+	if err != nil {
+		return err
+	}
+	switch value := token.(type) {
+	case string:
+		if loneSurrogate(raw) {
+			d.mistake(pointer, "must be text; it holds half of a surrogate pair")
+			return nil
+		}
+		*dst = value
+		return nil
+	case nil:
+		if optional {
+			return nil
+		}
+	}
+	return d.wrongType(pointer, "a string", token)
+}
+
+func (d *draftReader) texts(pointer string, dst *[]string) error {
+	token, _, err := d.next()
+	if err != nil {
+		return err
+	}
+	if token != json.Delim('[') {
+		return d.wrongType(pointer, "an array of strings", token)
+	}
+	*dst = []string{}
+	for i := 0; d.dec.More(); i++ {
+		var text string
+		if err := d.text(pointer+"/"+strconv.Itoa(i), false, &text); err != nil {
+			return err
+		}
+		*dst = append(*dst, text)
+	}
+	_, _, err = d.next() // the closing bracket
+	return err
+}
+
+func (d *draftReader) year(pointer string, dst **int) error {
+	token, _, err := d.next()
+	if err != nil || token == nil {
+		return err
+	}
+	number, ok := token.(json.Number)
+	if !ok {
+		return d.wrongType(pointer, "a whole number", token)
+	}
+	year, err := strconv.ParseInt(number.String(), 10, 32)
+	if err != nil {
+		d.mistake(pointer, "must be a whole number of at most 32 bits, without fraction or exponent")
+		return nil
+	}
+	value := int(year)
+	*dst = &value
+	return nil
+}
+
+// wrongType notes a value of a wrong type, whose first token has been read, and passes over the rest of it.
+func (d *draftReader) wrongType(pointer, want string, got json.Token) error {
+	d.mistake(pointer, "must be %s, is %s", want, describe(got))
+	return d.skipRest(got)
+}
+
+// skip passes over one value.
+func (d *draftReader) skip() error {
+	token, _, err := d.next()
+	if err != nil {
+		return err
+	}
+	return d.skipRest(token)
+}
+
+// skipRest passes over the rest of the value that begins with token.
+func (d *draftReader) skipRest(token json.Token) error {
+	depth := 0
+	for {
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth == 0 {
+			return nil
+		}
+		if depth > maxDepth {
+			return malformed(fmt.Sprintf("The request body is nested more than %d deep.", maxDepth))
+		}
+		var err error
+		if token, _, err = d.next(); err != nil {
+			return err
+		}
+	}
+}
+
+func describe(token json.Token) string {
+	switch value := token.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return strconv.FormatBool(value)
+	case json.Number:
+		return "a number"
+	case string:
+		return "a string"
+	default:
+		if value == json.Delim('[') {
+			return "an array"
+		}
+		return "an object"
+	}
+}
+
+// loneSurrogate reports whether the JSON string in raw holds an escape for one half of a surrogate pair without the other
+// half. encoding/json would replace it, and no text in UTF-8 can hold it.
+func loneSurrogate(raw []byte) bool {
+	for i := 0; i+1 < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		i++
+		unit := utf16Unit(raw[i:])
+		switch {
+		case unit < 0xD800 || unit > 0xDFFF:
+			continue
+		case unit >= 0xDC00 || len(raw) < i+7 || raw[i+5] != '\\':
+			return true
+		}
+		if low := utf16Unit(raw[i+6:]); low < 0xDC00 || low > 0xDFFF {
+			return true
+		}
+		i += 10 // the rest of uXXXX\uXXXX
+	}
+	return false
+}
+
+// utf16Unit reads uXXXX at the start of raw, or returns -1.
+func utf16Unit(raw []byte) int {
+	if len(raw) < 5 || raw[0] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(raw[1:5]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return int(n)
+}

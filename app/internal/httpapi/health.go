@@ -1,0 +1,39 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+)
+
+type statusResponse struct {
+	Status string `json:"status"`
+}
+
+// handleLive answers while the process runs and touches nothing else: a process must not be killed for its database.
+func (a *API) handleLive() http.Handler {
+	return a.handle(func(w http.ResponseWriter, _ *http.Request) error {
+		return writeJSON(w, http.StatusOK, statusResponse{Status: "ok"})
+	})
+}
+
+// handleReady tells whether requests should be sent here.
+func (a *API) handleReady() http.Handler {
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		if a.draining.Load() {
+			return &apiError{kind: kindNotReady, detail: "The service is shutting down."}
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), a.ReadyTimeout)
+		defer cancel()
+		if err := a.Store.Ready(ctx); err != nil {
+			return &apiError{kind: kindNotReady, detail: "The database cannot be reached or its schema is older than this version needs.", cause: err}
+		}
+		return writeJSON(w, http.StatusOK, statusResponse{Status: "ready"})
+	})
+}
+
+// handleVersion tells which build is running.
+func (a *API) handleVersion() http.Handler {
+	return a.handle(func(w http.ResponseWriter, _ *http.Request) error {
+		return writeJSON(w, http.StatusOK, a.Build)
+	})
+}

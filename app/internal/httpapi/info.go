@@ -1,0 +1,56 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"time"
+)
+
+// info is what the layers of one request tell each other. It is mutable and travels in the context: the router hands
+// handlers a copy of the request, so what they set on that copy never comes back to the layers outside.
+type info struct {
+	start  time.Time
+	id     string
+	route  string // template
+	status int    // overrides the status that was sent, for the log and the metrics; 0 does not
+	err    error  // why the request failed, for the log
+}
+
+type infoKey struct{}
+
+// infoFrom returns the info of a request that came through withRequest.
+func infoFrom(ctx context.Context) *info {
+	return ctx.Value(infoKey{}).(*info)
+}
+
+const requestIDHeader = "X-Request-ID"
+
+// maxRequestIDLen bounds what a client can write into every log line.
+const maxRequestIDLen = 128
+
+// requestID takes over the client's ID when there is exactly one and it is well-formed, and makes one up otherwise.
+func requestID(h http.Header) string {
+	if values := h.Values(requestIDHeader); len(values) == 1 && validRequestID(values[0]) {
+		return values[0]
+	}
+	return rand.Text()
+}
+
+// validRequestID allows what a URN may hold (RFC 8141, section 2) without escapes, since problems name the request as
+// urn:request:ID.
+func validRequestID(id string) bool {
+	if id == "" || len(id) > maxRequestIDLen {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case c == '-', c == '.', c == '_', c == '~', c == ':', c == '=', c == '+', c == '@':
+		case c == '/' && i > 0: // the grammar allows no slash in front
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,173 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// statusClientGone is what the log and the metrics say when the client left before its answer; nothing is sent. The number
+// is nginx', which operators know.
+const statusClientGone = 499
+
+// recorder remembers what was sent.
+type recorder struct {
+	http.ResponseWriter
+
+	status int // 0 until the header is sent
+	bytes  int64
+}
+
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 && status >= http.StatusOK { // 1xx is not the answer yet
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *recorder) Write(p []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	n, err := rec.ResponseWriter.Write(p)
+	rec.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// withRequest gives the request its ID and its info, and every response the headers that all have.
+func (a *API) withRequest(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in := &info{start: time.Now(), id: requestID(r.Header), route: unmatched}
+		h := w.Header()
+		h.Set(requestIDHeader, in.id)
+		h.Set("X-Bookshelf-Version", a.Build.Version)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		if a.draining.Load() {
+			// Connections end with a response, in order. Closing idle ones later would race with a request on its way.
+			h.Set("Connection", "close")
+		}
+		next.ServeHTTP(&recorder{ResponseWriter: w}, r.WithContext(context.WithValue(r.Context(), infoKey{}, in)))
+	})
+}
+
+// outcome is the status to log and to count, once the inner handlers are done.
+func outcome(w http.ResponseWriter, in *info) int {
+	if in.status != 0 {
+		return in.status
+	}
+	if status := w.(*recorder).status; status != 0 {
+		return status
+	}
+	return http.StatusOK // net/http sends it for a handler that wrote nothing
+}
+
+// withAccessLog writes one line per request. It runs deferred, because an aborted request panics through it.
+func (a *API) withAccessLog(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			in := infoFrom(r.Context())
+			status := outcome(w, in)
+			attrs := []slog.Attr{
+				slog.String("request_id", in.id),
+				slog.String("http_route", in.route),
+				slog.String("method", r.Method),
+				slog.String("path", r.URL.EscapedPath()), // without the query: searches are the reader's own business
+				slog.Int("status", status),
+				slog.Float64("duration", time.Since(in.start).Seconds()),
+				slog.Int64("response_bytes", w.(*recorder).bytes),
+				slog.String("client", r.RemoteAddr),
+			}
+			if in.err != nil {
+				attrs = append(attrs, slog.String("error", in.err.Error()))
+			}
+			a.Logger.LogAttrs(r.Context(), a.logLevel(in.route, status), "request", attrs...)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// logLevel keeps successful probes, several a second, out of the log, and makes what needs a look stand out.
+func (a *API) logLevel(route string, status int) slog.Level {
+	switch {
+	case status == http.StatusServiceUnavailable && a.draining.Load():
+		return slog.LevelInfo // as intended
+	case status == http.StatusServiceUnavailable:
+		return slog.LevelWarn
+	case status >= http.StatusInternalServerError:
+		return slog.LevelError
+	case status < http.StatusBadRequest && (route == livePath || route == readyPath):
+		return slog.LevelDebug
+	default:
+		return slog.LevelInfo
+	}
+}
+
+func (a *API) withMetrics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.Metrics.RequestStarted()
+		defer func() {
+			in := infoFrom(r.Context())
+			a.Metrics.RequestDone(in.route, methodLabel(r.Method), outcome(w, in), time.Since(in.start))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// methodLabel keeps clients from making up label values; the name for others is OpenTelemetry's.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	default:
+		return "_OTHER"
+	}
+}
+
+// withRecovery turns a panic into a 500, or cuts the connection when part of another answer is already sent: a truncated
+// response must not look complete.
+func (a *API) withRecovery(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			value := recover()
+			if value == nil {
+				return
+			}
+			in := infoFrom(r.Context())
+			if value == http.ErrAbortHandler { //nolint:errorlint // the sentinel is compared the way net/http does
+				if in.status == 0 {
+					in.status = http.StatusInternalServerError
+				}
+				panic(value)
+			}
+			in.err = fmt.Errorf("panic: %v", value)
+			a.Logger.LogAttrs(r.Context(), slog.LevelError, "panic in a handler",
+				slog.String("request_id", in.id),
+				slog.String("http_route", in.route),
+				slog.Any("panic", fmt.Sprint(value)),
+				slog.String("stack", string(debug.Stack())))
+			if w.(*recorder).status != 0 {
+				in.status = http.StatusInternalServerError
+				panic(http.ErrAbortHandler)
+			}
+			a.fail(w, r, in.err)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withDeadline bounds the work of a request, so that a slow database cannot keep requests piling up.
+func (a *API) withDeadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), a.RequestTimeout)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}

@@ -1,0 +1,164 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"bookshelf/app/internal/book"
+)
+
+// DefaultPageLimit is the size of a page when the client names none.
+const DefaultPageLimit = 50
+
+// sorts are the values of the sort parameter. The order of the list is that of the documentation and of messages.
+var sorts = []struct {
+	name string
+	sort book.Sort
+}{
+	{"id", book.Sort{Key: book.ByID}},
+	{"-id", book.Sort{Key: book.ByID, Descending: true}},
+	{"title", book.Sort{Key: book.ByTitle}},
+	{"-title", book.Sort{Key: book.ByTitle, Descending: true}},
+	{"year", book.Sort{Key: book.ByYear}},
+	{"-year", book.Sort{Key: book.ByYear, Descending: true}},
+}
+
+// listQuery gathers the mistakes of a query string while it is read.
+type listQuery struct {
+	query  book.Query
+	cursor string
+	errors []fieldError
+}
+
+// listParameters are the parameters of a list, each with what it sets.
+var listParameters = map[string]func(*listQuery, string) error{
+	"author":   func(l *listQuery, v string) error { l.query.Author = v; return nil },
+	"title":    func(l *listQuery, v string) error { l.query.Title = v; return nil },
+	"isbn":     func(l *listQuery, v string) error { l.query.ISBN = v; return nil },
+	"language": func(l *listQuery, v string) error { l.query.Language = v; return nil },
+	"cursor":   func(l *listQuery, v string) error { l.cursor = v; return nil },
+	"limit":    (*listQuery).setLimit,
+	"year":     (*listQuery).setYear,
+	"sort":     (*listQuery).setSort,
+}
+
+func (l *listQuery) setLimit(value string) error {
+	n, err := wholeNumber(value)
+	if err == nil { // otherwise the default stays, which the rules do not complain about a second time
+		l.query.Limit = n
+	}
+	return err
+}
+
+func (l *listQuery) setYear(value string) error {
+	n, err := wholeNumber(value)
+	if err == nil {
+		l.query.Year = &n
+	}
+	return err
+}
+
+func wholeNumber(value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		return 0, errors.New("must be a whole number")
+	}
+	return n, nil
+}
+
+func (l *listQuery) setSort(value string) error {
+	for _, s := range sorts {
+		if s.name == value {
+			l.query.Sort = s.sort
+			return nil
+		}
+	}
+	names := make([]string, len(sorts))
+	for i, s := range sorts {
+		names[i] = s.name
+	}
+	return fmt.Errorf("must be one of %s", strings.Join(names, ", "))
+}
+
+// parseListQuery reads the parameters of a list and returns the query in canonical form, or a 400 with every mistake in
+// it. Unknown and repeated parameters are mistakes: a misspelt filter would otherwise return every book.
+func parseListQuery(raw string) (book.Query, error) {
+	values, err := parseValues(raw)
+	if err != nil {
+		return book.Query{}, err
+	}
+	l := listQuery{query: book.Query{Limit: DefaultPageLimit}}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if err := l.set(name, values[name]); err != nil {
+			l.errors = append(l.errors, fieldError{Parameter: name, Detail: err.Error()})
+		}
+	}
+	query, err := l.query.Normalize()
+	if invalid, ok := errors.AsType[*book.InvalidError](err); ok {
+		l.errors = append(l.errors, parameters(invalid)...)
+	}
+	if len(l.errors) > 0 {
+		return book.Query{}, invalidParameters(l.errors)
+	}
+	if l.cursor == "" {
+		return query, nil
+	}
+	// The cursor comes last: it is bound to the other parameters, so there is no judging it before they are right.
+	if query.After, err = decodeCursor(query, l.cursor); err != nil {
+		return book.Query{}, invalidParameters([]fieldError{{Parameter: "cursor", Detail: err.Error()}})
+	}
+	return query, nil
+}
+
+func (l *listQuery) set(name string, values []string) error {
+	set, known := listParameters[name]
+	switch {
+	case !known:
+		return fmt.Errorf("is not a parameter here; those are %s", strings.Join(slices.Sorted(maps.Keys(listParameters)), ", "))
+	case len(values) > 1:
+		return fmt.Errorf("must be given once, is given %d times", len(values))
+	case values[0] == "":
+		return errors.New("must not be empty; leave it out")
+	}
+	return set(l, values[0])
+}
+
+// refuseParameters is for the operations that take no query.
+func refuseParameters(raw string) error {
+	values, err := parseValues(raw)
+	if err != nil {
+		return err
+	}
+	var refused []fieldError
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		refused = append(refused, fieldError{Parameter: name, Detail: "is not a parameter here; there are none"})
+	}
+	if len(refused) > 0 {
+		return invalidParameters(refused)
+	}
+	return nil
+}
+
+func parseValues(raw string) (url.Values, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, &apiError{kind: kindInvalidParameter, detail: "The query is not of the form name=value&name=value: " + err.Error() + "."}
+	}
+	return values, nil
+}
+
+func invalidParameters(list []fieldError) error {
+	return &apiError{kind: kindInvalidParameter, detail: "The query has the mistakes listed.", errors: list}
+}
+
+// nextLink is a Link header (RFC 8288) to the page behind cursor: the same query with another cursor.
+func nextLink(u *url.URL, cursor string) string {
+	values := u.Query()
+	values.Set("cursor", cursor)
+	return "<" + booksPath + "?" + values.Encode() + `>; rel="next"`
+}

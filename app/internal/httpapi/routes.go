@@ -1,0 +1,127 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/mux"
+)
+
+// This file is the only one that knows the router. Handlers see plain net/http: path values through Request.PathValue, the
+// template of their route through the request's info. docs/adr/0001-gorilla-mux.md tells how to replace it.
+
+const (
+	booksPath = "/api/v1/books"
+	bookPath  = booksPath + "/{id}"
+	livePath  = "/livez"
+	readyPath = "/readyz"
+
+	// unmatched is the route label of requests for which there is no route.
+	unmatched = "unmatched"
+)
+
+// route is one operation.
+type route struct {
+	method   string // GET includes HEAD
+	template string
+	handler  http.Handler
+}
+
+func (a *API) routes() []route {
+	return []route{
+		{http.MethodGet, booksPath, a.handleBookList()},
+		{http.MethodPost, booksPath, a.handleBookCreate()},
+		{http.MethodGet, bookPath, a.handleBookGet()},
+		{http.MethodPut, bookPath, a.handleBookReplace()},
+		{http.MethodDelete, bookPath, a.handleBookDelete()},
+		{http.MethodGet, livePath, a.handleLive()},
+		{http.MethodGet, readyPath, a.handleReady()},
+		{http.MethodGet, "/version", a.handleVersion()},
+	}
+}
+
+// router dispatches by path and method, and answers what no route does.
+type router struct {
+	mux     *mux.Router
+	methods []string // all that any route has, sorted
+}
+
+func newRouter(api *API, routes []route) *router {
+	rt := &router{mux: mux.NewRouter()}
+	// Without these two, an unclean path is redirected with a 301, which turns a POST into a GET, and an encoded slash
+	// counts as a separator.
+	rt.mux.SkipClean(true)
+	rt.mux.UseEncodedPath()
+	for _, r := range routes {
+		methods := []string{r.method}
+		if r.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		rt.mux.Handle(r.template, withRoute(r.template, r.handler)).Methods(methods...)
+		rt.methods = append(rt.methods, methods...)
+	}
+	slices.Sort(rt.methods)
+	rt.methods = slices.Compact(rt.methods)
+	rt.mux.NotFoundHandler = api.handle(func(http.ResponseWriter, *http.Request) error {
+		return &apiError{kind: kindNoSuchResource, detail: "There is nothing at this path."}
+	})
+	rt.mux.MethodNotAllowedHandler = api.handle(rt.otherMethod)
+	return rt
+}
+
+func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodOptions && r.URL.Path == "*" {
+		// RFC 9110, section 9.3.7: this asks about the server as a whole.
+		writeAllow(w, rt.methods)
+		return
+	}
+	rt.mux.ServeHTTP(w, r)
+}
+
+// otherMethod answers a request whose path has routes, but none for its method: OPTIONS lists them, all else is a 405.
+func (rt *router) otherMethod(w http.ResponseWriter, r *http.Request) error {
+	var allowed []string
+	for _, method := range rt.methods {
+		probe := *r
+		probe.Method = method
+		var match mux.RouteMatch
+		if !rt.mux.Match(&probe, &match) || match.MatchErr != nil {
+			continue
+		}
+		allowed = append(allowed, method)
+		if template, err := match.Route.GetPathTemplate(); err == nil {
+			infoFrom(r.Context()).route = template
+		}
+	}
+	if r.Method == http.MethodOptions {
+		writeAllow(w, allowed)
+		return nil
+	}
+	return &apiError{
+		kind:   kindMethodNotAllowed,
+		detail: "This resource answers only " + strings.Join(allowed, ", ") + " and OPTIONS.",
+		header: http.Header{"Allow": {allowHeader(allowed)}},
+	}
+}
+
+func writeAllow(w http.ResponseWriter, methods []string) {
+	w.Header().Set("Allow", allowHeader(methods))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func allowHeader(methods []string) string {
+	return strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
+}
+
+// withRoute tells the layers outside the router which route was taken, and gives the handler the path's variables in the
+// standard library's way.
+func withRoute(template string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		infoFrom(r.Context()).route = template
+		for name, value := range mux.Vars(r) {
+			r.SetPathValue(name, value)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
