@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -46,9 +47,13 @@ func SchemaVersion() (int64, error) {
 
 // Migrate brings the schema to the version that this program needs, as the owner of the database (opts.User), and logs
 // each migration it applies. It may run twice at once: the second waits for the first. A schema that is newer already
-// stays as it is. Before anything else it wants the group role that the serving login belongs to, DATABASE_app.
+// stays as it is. Where there is something to apply, it first wants the group role that the serving login belongs to,
+// DATABASE_app.
 func Migrate(ctx context.Context, opts Options, logger *slog.Logger) error {
-	return withProvider(ctx, opts, func(provider *goose.Provider) error {
+	return withProvider(ctx, opts, func(pool *pgxpool.Pool, provider *goose.Provider) error {
+		if err := requireGroupRole(ctx, pool); err != nil {
+			return err
+		}
 		results, err := provider.Up(ctx)
 		logResults(logger, results, err)
 		return err
@@ -58,7 +63,7 @@ func Migrate(ctx context.Context, opts Options, logger *slog.Logger) error {
 // Down takes every migration back, and with them all books. Nothing but tests calls it: in operation a schema only
 // expands.
 func Down(ctx context.Context, opts Options, logger *slog.Logger) error {
-	return withProvider(ctx, opts, func(provider *goose.Provider) error {
+	return withProvider(ctx, opts, func(_ *pgxpool.Pool, provider *goose.Provider) error {
 		results, err := provider.DownTo(ctx, 0)
 		logResults(logger, results, err)
 		return err
@@ -66,7 +71,7 @@ func Down(ctx context.Context, opts Options, logger *slog.Logger) error {
 }
 
 // withProvider connects as opts says and calls run with goose's migrations, which take an advisory lock.
-func withProvider(ctx context.Context, opts Options, run func(*goose.Provider) error) error {
+func withProvider(ctx context.Context, opts Options, run func(*pgxpool.Pool, *goose.Provider) error) error {
 	opts.StatementTimeout = 0 // building an index takes what it takes
 	cfg, err := opts.poolConfig()
 	if err != nil {
@@ -81,9 +86,6 @@ func withProvider(ctx context.Context, opts Options, run func(*goose.Provider) e
 		return fmt.Errorf("migrate database %s: %w", opts.Name, err)
 	}
 	defer pool.Close()
-	if err := requireGroupRole(ctx, pool); err != nil {
-		return fmt.Errorf("migrate database %s: %w", opts.Name, err)
-	}
 
 	// Ten minutes in all: longer than any migration here should take.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600))
@@ -97,26 +99,34 @@ func withProvider(ctx context.Context, opts Options, run func(*goose.Provider) e
 	if err != nil {
 		return fmt.Errorf("migrate database %s: %w", opts.Name, err)
 	}
-	if err := run(provider); err != nil {
+	if err := run(pool, provider); err != nil {
 		return fmt.Errorf("migrate database %s: %w", opts.Name, err)
 	}
 	return nil
 }
 
 // requireGroupRole fails with the remedy when the role is missing that the migrations grant to. Roles belong to the whole
-// server, so the owner of one database cannot create it.
+// server, so the owner of one database cannot create it. A schema that is up to date asks for none: a database restored
+// under another name keeps the group of the old one.
 func requireGroupRole(ctx context.Context, pool *pgxpool.Pool) error {
+	want, err := SchemaVersion()
+	if err != nil {
+		return err
+	}
+	if have, err := schemaVersion(ctx, pool); err != nil || have >= want {
+		return err
+	}
 	var role string
 	var exists bool
-	err := pool.QueryRow(ctx, `
+	err = pool.QueryRow(ctx, `
 		SELECT current_database() || '_app', EXISTS (SELECT FROM pg_roles WHERE rolname = current_database() || '_app')`,
 	).Scan(&role, &exists)
 	if err != nil {
 		return err
 	}
 	if !exists {
-		return fmt.Errorf("there is no role %[1]q to grant the use of the tables to; "+
-			"as a superuser run: CREATE ROLE %[1]q NOLOGIN; and grant it to the login that serves", role)
+		return fmt.Errorf("there is no role %[1]s to grant the use of the tables to; "+
+			"as a superuser run: CREATE ROLE %[1]s NOLOGIN; and grant it to the login that serves", pgx.Identifier{role}.Sanitize())
 	}
 	return nil
 }

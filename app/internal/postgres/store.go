@@ -134,7 +134,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	have, err := s.schemaVersion(ctx)
+	have, err := schemaVersion(ctx, s.pool)
 	if err != nil {
 		return bookError("check readiness", err, "")
 	}
@@ -145,9 +145,9 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 // schemaVersion returns the latest migration in the database, 0 when none has run.
-func (s *Store) schemaVersion(ctx context.Context) (int64, error) {
+func schemaVersion(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
 	var version int64
-	err := s.pool.QueryRow(ctx, `SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM goose_db_version`).Scan(&version)
+	err := pool.QueryRow(ctx, `SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM goose_db_version`).Scan(&version)
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == codeUndefinedTable {
 		return 0, nil
 	}
