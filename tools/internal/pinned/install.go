@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"bookshelf/tools/internal/filelock"
 	"bookshelf/tools/internal/repo"
 	"bookshelf/tools/internal/term"
 )
@@ -64,7 +65,7 @@ func (t *Tool) build(ctx context.Context, binary string) error {
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return fmt.Errorf("make the tool cache: %w", err)
 	}
-	release, err := lock(ctx, filepath.Join(home, "lock"), func() {
+	release, err := filelock.Take(ctx, filepath.Join(home, "lock"), func() {
 		fmt.Fprintf(os.Stderr, "%s: another process is building it; waiting\n", t.Name)
 	})
 	if err != nil {

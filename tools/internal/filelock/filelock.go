@@ -1,4 +1,5 @@
-package pinned
+// Package filelock keeps two processes of one machine from doing the same work at once.
+package filelock
 
 import (
 	"context"
@@ -9,9 +10,9 @@ import (
 	"time"
 )
 
-// lock takes the exclusive lock of file, which it creates, and returns what releases it. waiting is called once when
+// Take takes the exclusive lock of file, which it creates, and returns what releases it. waiting is called once when
 // somebody else holds it. The kernel drops the lock with the process, so a killed build never blocks the next one.
-func lock(ctx context.Context, file string, waiting func()) (release func(), err error) {
+func Take(ctx context.Context, file string, waiting func()) (release func(), err error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("take a lock: %w", err)
