@@ -1,0 +1,110 @@
+// Package environment is the Pulumi program: it declares the network, the database and the app of one environment as resources of
+// pulumi-docker v4. It builds no image and reads no clock; the same configuration always declares the same resources.
+package environment
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	pulumiconfig "github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+
+	"bookshelf/infra/credentials"
+)
+
+// project is the first part of every name on the engine, the name of the database and the Pulumi project's name.
+const project = "bookshelf"
+
+// Project is the Pulumi project's name, which is also the first part of every name on the engine.
+const Project = project
+
+// StateVariable names the environment variable with the folder of everything that is remembered outside the engine: Pulumi's state
+// and, per environment, secrets. The default is .bookshelf beside the infra folder.
+const StateVariable = "BOOKSHELF_STATE"
+
+// Output names.
+const (
+	OutputURL   = "url"
+	OutputImage = "image"
+	OutputLive  = "live"
+)
+
+// environment is what the components share while they are declared.
+type environment struct {
+	ctx         *pulumi.Context
+	config      Config
+	credentials credentials.Set
+}
+
+// Deploy declares the environment named like the stack, with the secrets found (or generated) below the state folder. It is what
+// `pulumi up` runs.
+func Deploy(ctx *pulumi.Context) error {
+	state := os.Getenv(StateVariable)
+	if state == "" {
+		state = filepath.Join("..", ".bookshelf")
+	}
+	return Program(SecretsDir(state, ctx.Stack()))(ctx)
+}
+
+// SecretsDir is the folder with the secrets of one environment.
+func SecretsDir(state, name string) string { return filepath.Join(state, name, "secrets") }
+
+// Program returns the program for secrets kept in the folder. Bad configuration fails before anything is created, secrets included.
+func Program(secretsDir string) pulumi.RunFunc {
+	return func(ctx *pulumi.Context) error {
+		settings := pulumiconfig.New(ctx, Namespace)
+		config, err := Load(ctx.Stack(), settings.Get)
+		if err != nil {
+			return fmt.Errorf("configuration of %s:\n%w", ctx.Stack(), err)
+		}
+		set, err := credentials.Ensure(secretsDir)
+		if err != nil {
+			return err
+		}
+		return (&environment{ctx: ctx, config: config, credentials: set}).deploy()
+	}
+}
+
+// deploy declares everything. The app comes up only after the migration has succeeded, the migration only after the roles exist.
+func (e *environment) deploy() error {
+	network, err := e.newNetwork()
+	if err != nil {
+		return err
+	}
+	secrets, err := e.newSecrets()
+	if err != nil {
+		return err
+	}
+	database, err := e.newDatabase(network, secrets)
+	if err != nil {
+		return err
+	}
+	app, err := e.newApp("blue", network, database, secrets)
+	if err != nil {
+		return err
+	}
+	e.ctx.Export(OutputURL, pulumi.Sprintf("http://%s:%d", e.config.Bind, e.config.Port))
+	e.ctx.Export(OutputImage, app.Container.Image)
+	e.ctx.Export(OutputLive, pulumi.String(app.slot))
+	return nil
+}
+
+// named joins the parts of a name on the engine: bookshelf-dev-app-blue. Empty parts are left out.
+func (e *environment) named(parts ...string) string {
+	name := project + "-" + e.config.Name
+	for _, part := range parts {
+		if part != "" {
+			name += "-" + part
+		}
+	}
+	return name
+}
+
+// component registers a component resource and returns the options that make others its children.
+func (e *environment) component(kind, name string, c pulumi.ComponentResource) (pulumi.ResourceOption, error) {
+	if err := e.ctx.RegisterComponentResource("bookshelf:environment:"+kind, name, c); err != nil {
+		return nil, fmt.Errorf("register %s: %w", name, err)
+	}
+	return pulumi.Parent(c), nil
+}

@@ -1,0 +1,135 @@
+package environment
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	_ "embed"
+
+	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// secretsPath is where a container finds its secrets.
+const secretsPath = "/run/secrets"
+
+// The numeric users of the two images; secrets are readable by them alone.
+const (
+	databaseUser = "999:999"
+	appUser      = "65532:65532"
+)
+
+// Secrets is one small volume per consumer, each holding only what that consumer may know. A bind mount would need the engine on
+// this machine and files that the container's user can read here; an upload would need a writable root.
+type Secrets struct {
+	pulumi.ResourceState
+	// Database is mounted by PostgreSQL and by the task that keeps its roles; Migration and App by their containers. Each is
+	// known only when the files are in place, so that whoever mounts it comes later.
+	Database, Migration, App pulumi.StringOutput
+}
+
+//go:embed roles.sql
+var rolesSQL string
+
+// distributeScript moves uploaded files to their volumes: each appears at once and complete, owned by the one user that may read
+// it. Root has no power here but to give files away, so it writes before it hands over.
+const distributeScript = `set -eu
+umask 077
+for volume in /volumes/*; do
+    name=$(basename "$volume")
+    owner=$(cat "/uploads/$name.owner")
+    for file in /uploads/"$name"/*; do
+        target="$volume/$(basename "$file")"
+        rm -f "$target.new"
+        cp "$file" "$target.new"
+        chmod 0400 "$target.new"
+        chown "$owner" "$target.new"
+        mv -f "$target.new" "$target"
+    done
+    chmod 0755 "$volume"
+done
+`
+
+func (e *environment) newSecrets() (*Secrets, error) {
+	s := &Secrets{}
+	child, err := e.component("Secrets", "secrets", s)
+	if err != nil {
+		return nil, err
+	}
+	consumers := []struct {
+		name, owner string
+		files       map[string]string
+		output      *pulumi.StringOutput
+	}{
+		{"database", databaseUser, map[string]string{
+			"superuser_password": e.credentials.Superuser,
+			"owner_password":     e.credentials.Owner,
+			"app_password":       e.credentials.App,
+			"roles.sql":          rolesSQL,
+		}, &s.Database},
+		{"migration", appUser, map[string]string{"db_password": e.credentials.Owner}, &s.Migration},
+		{"app", appUser, map[string]string{"db_password": e.credentials.App}, &s.App},
+	}
+	task := container{
+		component: "secrets", task: true, writableRoot: true, user: "0:0", capabilities: []string{"CHOWN"},
+		image:      pulumi.String(e.config.DatabaseImage), // any image with a shell; this one is there anyway
+		entrypoint: []string{"sh", "-c", distributeScript},
+		limits:     Limits{MemoryMiB: 64, CPUs: "1"},
+	}
+	volumes := make([]*docker.Volume, len(consumers))
+	for i, consumer := range consumers {
+		name := "secrets-" + consumer.name
+		if volumes[i], err = e.newVolume(name, child); err != nil {
+			return nil, err
+		}
+		task.volumes = append(task.volumes, volume(volumes[i].Name, "/volumes/"+consumer.name, false))
+		task.uploads = append(task.uploads, upload(consumer.name+".owner", pulumi.String(consumer.owner)))
+		for _, file := range sortedKeys(consumer.files) {
+			secret := pulumi.ToSecret(pulumi.String(consumer.files[file])).(pulumi.StringOutput)
+			task.uploads = append(task.uploads, upload(consumer.name+"/"+file, secret))
+		}
+	}
+	filled, err := e.run("secrets-distribution", task, child)
+	if err != nil {
+		return nil, fmt.Errorf("declare the distribution of secrets: %w", err)
+	}
+	done := succeeded(filled, "distribution of secrets")
+	for i, consumer := range consumers {
+		*consumer.output = after(volumes[i].Name, done)
+	}
+	return s, e.ctx.RegisterResourceOutputs(s, pulumi.Map{})
+}
+
+// secretsGeneration changes whenever the database's secrets or roles.sql do. A hash gives nothing away: what it hashes is random.
+func (e *environment) secretsGeneration() string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{e.credentials.Superuser, e.credentials.Owner, e.credentials.App, rolesSQL}, "\n")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// upload is a file below /uploads of the distributing task.
+func upload(path string, content pulumi.StringInput) docker.ContainerUploadArgs {
+	return docker.ContainerUploadArgs{File: pulumi.String("/uploads/" + path), Content: content.ToStringOutput(), Permissions: pulumi.String("0400")}
+}
+
+// newVolume declares a volume. Every input of a volume forces replacement, which would lose what is on it: they are constant.
+func (e *environment) newVolume(name string, opts ...pulumi.ResourceOption) (*docker.Volume, error) {
+	v, err := docker.NewVolume(e.ctx, name, &docker.VolumeArgs{Name: pulumi.String(e.named(name))}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("declare volume %s: %w", name, err)
+	}
+	return v, nil
+}
+
+// after is the value, known only once every condition is.
+func after(value pulumi.StringOutput, conditions ...pulumi.StringOutput) pulumi.StringOutput {
+	all := []any{value}
+	for _, condition := range conditions {
+		all = append(all, condition)
+	}
+	return pulumi.All(all...).ApplyT(func(values []any) string {
+		text, _ := values[0].(string)
+		return text
+	}).(pulumi.StringOutput)
+}

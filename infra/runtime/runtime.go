@@ -1,0 +1,111 @@
+// Package runtime is what can be seen and done of an environment while it runs, whatever it runs on. It knows nothing of the
+// service that is delivered beyond docs/contract.md.
+package runtime
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// Labels that every container of an environment carries.
+const (
+	LabelProject     = "delivery.project"
+	LabelEnvironment = "delivery.environment"
+	LabelComponent   = "delivery.component"
+	LabelSlot        = "delivery.slot"
+	LabelKind        = "delivery.kind"
+)
+
+// Kinds of containers: a service runs until it is stopped, a task runs to completion.
+const (
+	KindService = "service"
+	KindTask    = "task"
+)
+
+// State is what an instance is doing.
+type State string
+
+// States. Health is part of it, because a service that runs but is not healthy does not serve.
+const (
+	StateHealthy   State = "healthy"
+	StateRunning   State = "running" // runs, and has no health check
+	StateStarting  State = "starting"
+	StateUnhealthy State = "unhealthy"
+	StatePaused    State = "paused"
+	StateStopped   State = "stopped"
+	StateCompleted State = "completed" // a task that ended with exit code 0
+	StateFailed    State = "failed"    // a task that ended otherwise
+)
+
+// Instance is one container of an environment as the platform sees it now.
+type Instance struct {
+	ID, Name, Component, Slot, Kind string
+	State                           State
+	// Image is the ID of the image it runs, whatever name it was started by.
+	Image    string
+	ExitCode int
+	// KilledForMemory says that the last end was the kernel's.
+	KilledForMemory bool
+	Restarts        int
+	StartedAt       time.Time
+	// Networks are the names of the networks it is attached to, sorted.
+	Networks []string
+	// MemoryBytes and NanoCPUs are its limits, 0 for none.
+	MemoryBytes, NanoCPUs int64
+	// PIDs is the most processes it may have, 0 for no limit.
+	PIDs int64
+}
+
+// Serving reports whether a service does its work, or a task has done it.
+func (i Instance) Serving() bool {
+	switch i.State {
+	case StateHealthy, StateRunning, StateCompleted:
+		return true
+	default:
+		return false
+	}
+}
+
+// Environment names an environment on a platform.
+type Environment struct{ Project, Name string }
+
+// LogOptions says which lines are wanted.
+type LogOptions struct {
+	// Component limits the lines to one component, "" for all.
+	Component string
+	Since     time.Duration
+	Tail      int
+	Follow    bool
+}
+
+// ErrNotFound is returned for an instance or image that is not there.
+var ErrNotFound = errors.New("not found")
+
+// Platform is what an environment runs on.
+type Platform interface {
+	// Check says whether the platform answers, and what mends it when it does not.
+	Check(ctx context.Context) error
+	// Instances lists the containers of an environment, sorted by name, stopped ones included.
+	Instances(ctx context.Context, env Environment) ([]Instance, error)
+	// Start starts a stopped instance, resumes a paused one and restarts an unhealthy one; it returns when it is serving.
+	Start(ctx context.Context, id string) error
+	// Remove removes an instance, stopping it first. Removing what is not there is no error.
+	Remove(ctx context.Context, id string) error
+	// LimitPIDs bounds the number of processes of a running instance.
+	LimitPIDs(ctx context.Context, id string, most int64) error
+	// NetworkExists and VolumeExists look for one by name; RemoveVolume removes one, and it is no error when there is none.
+	NetworkExists(ctx context.Context, name string) (bool, error)
+	VolumeExists(ctx context.Context, name string) (bool, error)
+	RemoveNetwork(ctx context.Context, name string) error
+	RemoveVolume(ctx context.Context, name string) error
+	// ImageID resolves an image reference to the ID of a local image; ErrNotFound when the platform does not hold it.
+	ImageID(ctx context.Context, reference string) (string, error)
+	// Logs writes log lines, each prefixed by its instance's name, until there are no more or, when following, ctx ends.
+	Logs(ctx context.Context, env Environment, options LogOptions, stdout, stderr io.Writer) error
+	// Entrypoint is the program that an instance was started with, without its arguments.
+	Entrypoint(ctx context.Context, id string) ([]string, error)
+	// Exec runs a command in an instance and returns its exit code.
+	Exec(ctx context.Context, id string, command []string, stdin io.Reader, stdout, stderr io.Writer) (int, error)
+}
