@@ -117,8 +117,9 @@ func decodeDraft(body []byte) (book.Draft, error) {
 	if err := d.object(&draft); err != nil {
 		return book.Draft{}, err
 	}
+	end := d.dec.InputOffset()
 	if _, err := d.dec.Token(); !errors.Is(err, io.EOF) {
-		return book.Draft{}, malformed(fmt.Sprintf("The request body must end after one JSON object; there is more from byte %d on.", d.dec.InputOffset()))
+		return book.Draft{}, malformed(fmt.Sprintf("The request body must end after one JSON object; there is more from byte %d on.", end))
 	}
 	if len(d.errors) > 0 {
 		return book.Draft{}, &apiError{kind: kindMalformedBody, detail: "The request body is not a book: see the members listed.", errors: d.errors}

@@ -122,7 +122,7 @@ func (l *listQuery) set(name string, values []string) error {
 		return fmt.Errorf("is not a parameter here; those are %s", strings.Join(slices.Sorted(maps.Keys(listParameters)), ", "))
 	case len(values) > 1:
 		return fmt.Errorf("must be given once, is given %d times", len(values))
-	case values[0] == "":
+	case strings.TrimSpace(values[0]) == "": // would be no filter at all
 		return errors.New("must not be empty; leave it out")
 	}
 	return set(l, values[0])

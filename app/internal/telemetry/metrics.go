@@ -11,6 +11,7 @@ import (
 	vm "github.com/VictoriaMetrics/metrics"
 
 	"bookshelf/app/internal/buildinfo"
+	_ "bookshelf/app/internal/telemetry/stdlog" // before the metrics library has something to say
 )
 
 // durationBuckets are upper bounds in seconds. The larger ones are those OpenTelemetry's semantic conventions advise for

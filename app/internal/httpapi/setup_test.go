@@ -1,0 +1,323 @@
+package httpapi
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/buildinfo"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files with what the tests got")
+
+// now is the time of every test.
+var now = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+// fakeStore keeps books in memory, ordered by ID. A hook, when set, replaces what a method would do.
+type fakeStore struct {
+	mu    sync.Mutex
+	books []book.Book
+
+	hook  func(ctx context.Context) error // before every operation on books
+	ready func(ctx context.Context) error
+}
+
+func (s *fakeStore) enter(ctx context.Context) error {
+	if s.hook == nil {
+		return nil
+	}
+	return s.hook(ctx)
+}
+
+func (s *fakeStore) Create(ctx context.Context, d book.Draft) (book.Book, error) {
+	if err := s.enter(ctx); err != nil {
+		return book.Book{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.conflict(d.ISBN, 0); err != nil {
+		return book.Book{}, err
+	}
+	id := int64(1)
+	if n := len(s.books); n > 0 {
+		id = s.books[n-1].ID + 1
+	}
+	b := fill(book.Book{ID: id, Version: 1, CreatedAt: now, UpdatedAt: now}, d)
+	s.books = append(s.books, b)
+	return b, nil
+}
+
+func (s *fakeStore) conflict(isbn string, except int64) error {
+	for _, b := range s.books {
+		if isbn != "" && b.ISBN13 == isbn && b.ID != except {
+			return &book.ConflictError{Field: "isbn13", Value: isbn}
+		}
+	}
+	return nil
+}
+
+func fill(b book.Book, d book.Draft) book.Book {
+	b.Title, b.Authors, b.ISBN13 = d.Title, d.Authors, d.ISBN
+	b.PublishedYear, b.Language, b.Description = d.PublishedYear, d.Language, d.Description
+	return b
+}
+
+func (s *fakeStore) find(id int64) (int, error) {
+	i, ok := slices.BinarySearchFunc(s.books, id, func(b book.Book, id int64) int { return cmp.Compare(b.ID, id) })
+	if !ok {
+		return 0, book.ErrNotFound
+	}
+	return i, nil
+}
+
+func (s *fakeStore) Get(ctx context.Context, id int64) (book.Book, error) {
+	if err := s.enter(ctx); err != nil {
+		return book.Book{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, err := s.find(id)
+	if err != nil {
+		return book.Book{}, err
+	}
+	return s.books[i], nil
+}
+
+// List pages by ID and filters by exact title only: what the real store does with a query is tested there.
+func (s *fakeStore) List(ctx context.Context, q book.Query) ([]book.Book, *book.Position, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var page []book.Book
+	for _, b := range s.books {
+		if q.After != nil && b.ID <= q.After.ID || q.Title != "" && b.Title != q.Title {
+			continue
+		}
+		if len(page) == q.Limit {
+			return page, &book.Position{ID: page[len(page)-1].ID}, nil
+		}
+		page = append(page, b)
+	}
+	return page, nil, nil
+}
+
+func (s *fakeStore) Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error) {
+	if err := s.enter(ctx); err != nil {
+		return book.Book{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, err := s.find(id)
+	if err != nil {
+		return book.Book{}, err
+	}
+	if err := s.conflict(d.ISBN, id); err != nil {
+		return book.Book{}, err
+	}
+	s.books[i] = fill(s.books[i], d)
+	s.books[i].Version++
+	return s.books[i], nil
+}
+
+func (s *fakeStore) Delete(ctx context.Context, id int64) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, err := s.find(id)
+	if err != nil {
+		return err
+	}
+	s.books = slices.Delete(s.books, i, i+1)
+	return nil
+}
+
+func (s *fakeStore) Ready(ctx context.Context) error {
+	if s.ready == nil {
+		return nil
+	}
+	return s.ready(ctx)
+}
+
+// fakeMetrics remembers what was counted.
+type fakeMetrics struct {
+	mu     sync.Mutex
+	active int
+	done   []counted
+}
+
+type counted struct {
+	Route, Method string
+	Status        int
+}
+
+func (m *fakeMetrics) RequestStarted() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.active++
+}
+
+func (m *fakeMetrics) RequestDone(route, method string, status int, _ time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.active--
+	m.done = append(m.done, counted{route, method, status})
+}
+
+// logBuffer collects log lines.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// lines parses every line, each of which has to be one JSON object.
+func (l *logBuffer) lines(t *testing.T) []map[string]any {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []map[string]any
+	for line := range strings.Lines(l.b.String()) {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			t.Fatalf("log line %q is not a JSON object: %v", line, err)
+		}
+		out = append(out, object)
+	}
+	return out
+}
+
+// bundle is an API over a fake store, and what it did.
+type bundle struct {
+	api     *API
+	store   *fakeStore
+	metrics *fakeMetrics
+	logs    *logBuffer
+}
+
+func setup(t *testing.T, changes ...func(*Options)) *bundle {
+	t.Helper()
+	b := &bundle{store: &fakeStore{}, metrics: &fakeMetrics{}, logs: &logBuffer{}}
+	options := Options{
+		Store:          b.store,
+		Metrics:        b.metrics,
+		Logger:         slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Build:          buildinfo.Info{Version: "v1.2.3", Revision: "0123abc"},
+		Now:            func() time.Time { return now },
+		RequestTimeout: time.Minute,
+		ReadyTimeout:   time.Minute,
+		MaxBodyBytes:   4096,
+	}
+	for _, change := range changes {
+		change(&options)
+	}
+	b.api = New(options)
+	return b
+}
+
+const minimalBook = `{"title": "Dune", "authors": ["Frank Herbert"]}`
+
+// request is one call; the zero value of a field leaves it out.
+type request struct {
+	method, target string
+	header         http.Header
+	body           string
+}
+
+// do sends a request with a JSON content type if it has a body, and the request ID "test".
+func (b *bundle) do(t *testing.T, req request) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), req.method, req.target, strings.NewReader(req.body))
+	if req.body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.Header.Set("X-Request-ID", "test")
+	for name, values := range req.header {
+		r.Header[name] = values
+	}
+	w := httptest.NewRecorder()
+	b.api.ServeHTTP(w, r)
+	if got := w.Header().Get("X-Bookshelf-Version"); got != "v1.2.3" {
+		t.Errorf("%s %s: X-Bookshelf-Version = %q, want it on every response", req.method, req.target, got)
+	}
+	return w
+}
+
+// add stores books with these titles.
+func (b *bundle) add(t *testing.T, titles ...string) {
+	t.Helper()
+	for _, title := range titles {
+		if _, err := b.store.Create(t.Context(), book.Draft{Title: title, Authors: []string{"Anon"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// wantGolden compares got with testdata/name, or rewrites it.
+func wantGolden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (run the test with -update)", err)
+	}
+	if diff := gocmp.Diff(string(want), got); diff != "" {
+		t.Errorf("differs from %s (-want +got):\n%s", path, diff)
+	}
+}
+
+// dump writes the status, the headers that matter and the indented body.
+func dump(t *testing.T, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	res := w.Result()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	out.WriteString(res.Status + "\n")
+	for _, name := range []string{"Allow", "Connection", "Content-Type", "Link", "Location", "Retry-After", "X-Request-Id"} {
+		if values, ok := res.Header[name]; ok {
+			out.WriteString(name + ": " + strings.Join(values, " | ") + "\n")
+		}
+	}
+	out.WriteString("\n")
+	if len(body) > 0 {
+		if err := json.Indent(&out, body, "", "  "); err != nil {
+			t.Fatalf("body %q is not JSON: %v", body, err)
+		}
+	}
+	return out.String()
+}
