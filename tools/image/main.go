@@ -1,0 +1,235 @@
+// Command image builds the application's image with whatever builder there is and prints its ID and size.
+//
+//	GOWORK=off go run -C tools ./image [--no-cache] [--tag NAME:TAG]
+//
+// The image is tagged bookshelf:COMMIT, with -dirty when what goes into it differs from the commit, and its ID is written
+// to .tools/image-id for the commands that follow.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"bookshelf/tools/internal/docker"
+	"bookshelf/tools/internal/pinned"
+	"bookshelf/tools/internal/repo"
+	"bookshelf/tools/internal/term"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("image", flag.ContinueOnError)
+	noCache := flags.Bool("no-cache", false, "build every step anew")
+	tag := flags.String("tag", "", "tag of the image (default bookshelf:COMMIT)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	root, err := repo.Root()
+	if err != nil {
+		return err
+	}
+	version, revision, err := describe(ctx, root)
+	if err != nil {
+		return err
+	}
+	if *tag == "" {
+		*tag = "bookshelf:" + version
+	}
+	began := time.Now()
+	id, err := build(ctx, root, *tag, version, revision, *noCache)
+	if err != nil {
+		return err
+	}
+	image, err := docker.InspectImage(ctx, id)
+	if err != nil {
+		return err
+	}
+	if image == nil {
+		return fmt.Errorf("the builder made %s, but the engine does not have it", id)
+	}
+	fmt.Printf("%s  %s  %.1f MB  built in %.1f s\n", *tag, id, float64(image.Size)/1e6, time.Since(began).Seconds())
+	return nil
+}
+
+// inputs is everything that goes into the image.
+var inputs = []string{"app", "Dockerfile", ".dockerignore"}
+
+// describe returns the version to stamp, COMMIT or COMMIT-dirty, and the full commit.
+func describe(ctx context.Context, root string) (version, revision string, err error) {
+	git := func(args ...string) (string, error) {
+		cmd := exec.CommandContext(ctx, "git", args...)
+		cmd.Dir = root
+		out, err := cmd.Output()
+		if err != nil {
+			return "", fmt.Errorf("git %s: %w", args[0], err)
+		}
+		return strings.TrimSpace(string(out)), nil
+	}
+	revision, err = git("rev-parse", "HEAD")
+	if err != nil {
+		return "", "", fmt.Errorf("find the commit to stamp into the image: %w", err)
+	}
+	version = revision[:12]
+	changed, err := git(append([]string{"status", "--porcelain", "--"}, inputs...)...)
+	if err != nil {
+		return "", "", fmt.Errorf("compare the sources with the commit: %w", err)
+	}
+	if changed != "" {
+		return version + "-dirty", revision + "-dirty", nil
+	}
+	return version, revision, nil
+}
+
+// build runs the builder and returns the image's ID, which it also keeps in .tools/image-id.
+func build(ctx context.Context, root, tag, version, revision string, noCache bool) (string, error) {
+	builder, err := findBuilder(ctx, root)
+	if err != nil {
+		return "", err
+	}
+	idFile := filepath.Join(root, ".tools", "image-id")
+	if err := os.MkdirAll(filepath.Dir(idFile), 0o755); err != nil {
+		return "", fmt.Errorf("make the folder of the image ID: %w", err)
+	}
+	// Written beside and renamed, so that a failed build leaves the ID of the last good one.
+	fresh := fmt.Sprintf("%s.%d", idFile, os.Getpid())
+	defer os.Remove(fresh)
+
+	args := append(builder[1:], "build", "--builder", currentContext(ctx), "--load", "--provenance=false",
+		"--iidfile", fresh, "--tag", tag, "--build-arg", "VERSION="+version, "--build-arg", "REVISION="+revision)
+	if noCache {
+		args = append(args, "--no-cache")
+	}
+	network, err := networkArguments(ctx)
+	if err != nil {
+		return "", err
+	}
+	args = append(append(args, network...), root)
+	if err := runBuilder(ctx, builder[0], args); err != nil {
+		return "", err
+	}
+	id, err := os.ReadFile(fresh)
+	if err != nil {
+		return "", fmt.Errorf("read the image's ID: %w", err)
+	}
+	if err := os.Rename(fresh, idFile); err != nil {
+		return "", fmt.Errorf("keep the image's ID: %w", err)
+	}
+	return strings.TrimSpace(string(id)), nil
+}
+
+// runBuilder shows the builder's own display on a terminal. A log gets a line now and then, and everything only when it failed.
+func runBuilder(ctx context.Context, name string, args []string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
+	if term.IsTerminal(os.Stderr) {
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("build the image: %w", err)
+		}
+		return nil
+	}
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	p := term.Start(os.Stderr, "image: building")
+	if err := cmd.Run(); err != nil {
+		p.Done("failed")
+		return fmt.Errorf("build the image: %w\n%s", err, strings.TrimSpace(output.String()))
+	}
+	p.Done("built")
+	return nil
+}
+
+// findBuilder returns the command line of a builder: docker's plugin of any version, else the pinned one on its own.
+func findBuilder(ctx context.Context, root string) ([]string, error) {
+	if exec.CommandContext(ctx, "docker", "buildx", "version").Run() == nil {
+		return []string{"docker", "buildx"}, nil
+	}
+	path, err := pinned.Install(ctx, root, "buildx")
+	if err != nil {
+		return nil, fmt.Errorf("docker has no buildx plugin, so the pinned one is needed: %w", err)
+	}
+	return []string{path}, nil
+}
+
+// currentContext names the builder that is the engine itself. Another one (a docker-container builder that somebody chose)
+// could not see the base images that this engine holds.
+func currentContext(ctx context.Context) string {
+	name, err := docker.Output(ctx, "context", "show")
+	if err != nil || name == "" {
+		return "default" // clients before 23.0 have no such command
+	}
+	return name
+}
+
+// networkArguments tell the build how this host reaches modules: Go's settings, the proxies and the certificate authorities.
+func networkArguments(ctx context.Context) ([]string, error) {
+	var args []string
+	settings := []string{"GOPROXY", "GONOPROXY", "GOSUMDB", "GONOSUMDB"}
+	out, err := exec.CommandContext(ctx, "go", append([]string{"env", "-json"}, settings...)...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask go where modules come from: %w", err)
+	}
+	var values map[string]string
+	if err := json.Unmarshal(out, &values); err != nil {
+		return nil, fmt.Errorf("read go env -json: %w", err)
+	}
+	for _, name := range settings {
+		if values[name] != "" {
+			args = append(args, "--build-arg", name+"="+values[name])
+		}
+	}
+	// Known to every builder without being declared, and kept out of the image's history.
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
+		if os.Getenv(name) != "" {
+			args = append(args, "--build-arg", name)
+		}
+	}
+	if bundle := caBundle(os.Getenv); bundle != "" {
+		args = append(args, "--secret", "id=ca,src="+bundle)
+	}
+	return args, nil
+}
+
+// caBundle returns the host's bundle of certificate authorities: where Go's crypto/x509 looks for it, or "".
+func caBundle(getenv func(string) string) string {
+	for _, path := range []string{
+		getenv("SSL_CERT_FILE"),
+		"/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Arch
+		"/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, RHEL
+		"/etc/ssl/ca-bundle.pem",             // openSUSE
+		"/etc/ssl/cert.pem",                  // macOS, Alpine
+	} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path
+		}
+	}
+	return ""
+}
