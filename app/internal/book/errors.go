@@ -35,10 +35,13 @@ type InvalidError struct {
 }
 
 // Error joins all violations in one line.
-func (e *InvalidError) Error() string {
+func (e *InvalidError) Error() string { return "invalid: " + e.Detail() }
+
+// Detail is Error without the prefix: "title: must not be blank; authors/3: …".
+func (e *InvalidError) Detail() string {
 	parts := make([]string, len(e.Violations))
 	for i, v := range e.Violations {
 		parts[i] = strings.TrimPrefix(v.Pointer, "/") + ": " + v.Detail
 	}
-	return "invalid: " + strings.Join(parts, "; ")
+	return strings.Join(parts, "; ")
 }
