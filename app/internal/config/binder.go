@@ -153,7 +153,7 @@ func (b *binder) secret(text *Secret, file *string, name string) {
 			b.problem("%s: %w", fileName, err)
 		}
 		*file = path
-	default:
+	case plainSet:
 		*text = NewSecret(plain)
 	}
 	b.remember(Variable{Name: name, Value: text.String()})
@@ -171,7 +171,5 @@ func checkSecretFile(path string) error {
 	return nil
 }
 
-// trimNewline removes the one line end that editors and echo put after a secret. Other white space may belong to it.
-func trimNewline(s string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")
-}
+// trimNewline removes the line ends that editors and echo put after a secret. Other white space may belong to it.
+func trimNewline(s string) string { return strings.TrimRight(s, "\r\n") }

@@ -10,18 +10,25 @@ const redacted = "[redacted]"
 // Secret is a text that must never be printed. Every way in which fmt, slog and the encoders turn a value into text gives
 // "[redacted]", or "" for the empty secret, so that a log still tells whether one was set. Only Reveal returns the text.
 type Secret struct {
-	text string // unexported, so that reflection-based printers have to go through the methods
+	// A pointer, because fmt walks into a struct without asking its methods for the verbs %p and %w, and prints what it finds
+	// there; of a pointer inside a struct it prints the address.
+	text *string
 }
 
 // NewSecret wraps text.
-func NewSecret(text string) Secret { return Secret{text: text} }
+func NewSecret(text string) Secret { return Secret{text: &text} }
 
-// Reveal returns the text itself.
-func (s Secret) Reveal() string { return s.text }
+// Reveal returns the text itself, "" for the zero Secret.
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // String implements fmt.Stringer.
 func (s Secret) String() string {
-	if s.text == "" {
+	if s.Reveal() == "" {
 		return ""
 	}
 	return redacted
