@@ -54,6 +54,7 @@ type session struct {
 	name     string
 	env      runtime.Environment
 	settings stack.Settings
+	lock     *stack.Lock
 	stack    *stack.Stack
 }
 
@@ -75,30 +76,31 @@ func (o *Operator) open(ctx context.Context, name, command, image string) (s *se
 	if err := o.Platform.Check(ctx); err != nil {
 		return nil, nil, err
 	}
-	release, err = o.Layout.Lock(name, command)
+	lock, err := o.Layout.Lock(name, command)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			release()
-		}
-	}()
-	s = &session{Operator: o, name: name, env: o.environment(name), settings: settings}
-	if err := s.guardData(ctx); err != nil {
+	s = &session{Operator: o, name: name, env: o.environment(name), settings: settings, lock: lock}
+	if err := s.openStack(ctx, image); err != nil {
+		lock.Release()
 		return nil, nil, err
+	}
+	return s, lock.Release, nil
+}
+
+func (s *session) openStack(ctx context.Context, image string) error {
+	if err := s.guardData(ctx); err != nil {
+		return err
 	}
 	if err := s.chooseImages(ctx, image); err != nil {
-		return nil, nil, err
+		return err
 	}
-	s.stack, err = stack.Open(ctx, o.Layout, name, s.settings)
+	var err error
+	s.stack, err = stack.Open(ctx, s.Layout, s.lock, s.name, s.settings)
 	if lost, ok := errors.AsType[*stack.LostSecretsError](err); ok {
-		return nil, nil, &PersonError{cause: lost}
+		return &PersonError{cause: lost}
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	return s, release, nil
+	return err
 }
 
 // settings reads and validates an environment's configuration, without an image: that is the command's business.

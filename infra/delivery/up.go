@@ -160,7 +160,7 @@ func (s *session) goBack(ctx context.Context, cause error) error {
 	s.Report.Note("failed: %v", cause)
 	s.Report.Note("going back to %s", good["image"])
 	s.settings = good
-	if s.stack, err = stack.Open(ctx, s.Layout, s.name, good); err == nil {
+	if s.stack, err = stack.Open(ctx, s.Layout, s.lock, s.name, good); err == nil {
 		_, err = s.converge(ctx)
 	}
 	if err != nil {

@@ -43,7 +43,7 @@ type Config struct {
 // Limits is what a container may use of its host.
 type Limits struct {
 	MemoryMiB int
-	// CPUs is a decimal number of processors, "0.5" for a half.
+	// CPUs is a number of processors with at most one decimal place, "0.5" for a half.
 	CPUs string
 }
 
@@ -76,7 +76,7 @@ func Default(key string) string { return defaults[key] }
 var (
 	namePattern  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
 	imagePattern = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|[a-z0-9][a-zA-Z0-9._:/@-]*)$`)
-	cpusPattern  = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9]{1,3})?$`)
+	cpusPattern  = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9])?$`)
 )
 
 // ValidName reports whether a name can be an environment's: it becomes part of container, network and volume names.
@@ -157,8 +157,8 @@ func (r *reader) number(key string, least, most int) int {
 
 func (r *reader) cpus(key string) string {
 	value := r.value(key)
-	if n, err := strconv.ParseFloat(value, 64); err != nil || n < 0.05 || !cpusPattern.MatchString(value) {
-		r.invalid(key, value, "a number of processors of at least 0.05, such as 0.5 or 2")
+	if n, err := strconv.ParseFloat(value, 64); err != nil || n < 0.1 || !cpusPattern.MatchString(value) {
+		r.invalid(key, value, "a number of processors from 0.1 on with at most one decimal place, such as 0.5 or 2")
 	}
 	return value
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -57,9 +59,9 @@ func (e *environment) run(name string, c container, opts ...pulumi.ResourceOptio
 		Labels:           e.labels(c),
 
 		// Docker stops and deletes nothing behind our back: a stopped container must stay for a look, and refresh must not
-		// forget it.
+		// forget it. Only the volume without a name that an image may declare goes with a task.
 		MustRun:       pulumi.Bool(false),
-		RemoveVolumes: pulumi.Bool(false),
+		RemoveVolumes: pulumi.Bool(c.task),
 
 		ReadOnly:     pulumi.Bool(!c.writableRoot),
 		Privileged:   pulumi.Bool(false),
@@ -68,7 +70,7 @@ func (e *environment) run(name string, c container, opts ...pulumi.ResourceOptio
 		Memory:       pulumi.Int(c.limits.MemoryMiB),
 		// Equal to the memory: no swap. Left out it would show as a change for ever.
 		MemorySwap: pulumi.Int(c.limits.MemoryMiB),
-		Cpus:       pulumi.String(c.limits.CPUs),
+		Cpus:       pulumi.String(canonicalCPUs(c.limits.CPUs)),
 		LogDriver:  pulumi.String("json-file"),
 		LogOpts:    pulumi.StringMap{"max-file": pulumi.String("3"), "max-size": pulumi.String("10m")},
 	}
@@ -101,6 +103,24 @@ func (e *environment) run(name string, c container, opts ...pulumi.ResourceOptio
 		pulumi.ReplaceOnChanges([]string{"healthcheck", "tmpfs", "init", "#initerror"}),
 	}, opts...)
 	return docker.NewContainer(e.ctx, name, args, opts...)
+}
+
+// canonicalCPUs writes a number of processors (at most one decimal place) as the provider reads it back: "1.0" and not "1", but "10."
+// and not "10.0". Any other form would be a change, and so another container, at every update.
+func canonicalCPUs(cpus string) string {
+	n, err := strconv.ParseFloat(cpus, 64)
+	if err != nil {
+		return cpus // Load has refused it already
+	}
+	whole, isWhole := strings.CutSuffix(strconv.FormatFloat(n, 'f', 1, 64), ".0")
+	switch {
+	case !isWhole:
+		return whole
+	case strings.Contains(whole, "0"):
+		return whole + "."
+	default:
+		return whole + ".0"
+	}
 }
 
 // succeeded turns a finished task into an output that fails the deployment when its exit code is not 0, with the end of its log.

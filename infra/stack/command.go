@@ -1,11 +1,11 @@
 package stack
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,19 +25,20 @@ const interruptDelay = 90 * time.Second
 type command struct {
 	path    string
 	version semver.Version
+	lock    *Lock
 }
 
 var _ auto.PulumiCommand = command{}
 
 // findPulumi takes the CLI from the tools folder, else from the PATH.
-func findPulumi(ctx context.Context, tools string) (command, error) {
+func findPulumi(ctx context.Context, tools string, lock *Lock) (command, error) {
 	path := filepath.Join(tools, "bin", "pulumi")
 	if _, err := os.Stat(path); err != nil {
 		if path, err = exec.LookPath("pulumi"); err != nil {
 			return command{}, errors.New("no pulumi in .tools/bin or on the PATH: run `make tools`")
 		}
 	}
-	c := command{path: path}
+	c := command{path: path, lock: lock}
 	stdout, _, _, err := c.Run(ctx, "", nil, nil, nil, []string{"PULUMI_SKIP_UPDATE_CHECK=true"}, "version")
 	if err != nil {
 		return command{}, fmt.Errorf("ask %s for its version: %w", path, err)
@@ -51,25 +52,59 @@ func findPulumi(ctx context.Context, tools string) (command, error) {
 // Version implements auto.PulumiCommand.
 func (c command) Version() semver.Version { return c.version }
 
-// Run implements auto.PulumiCommand.
+// Run implements auto.PulumiCommand. Output goes to files, not pipes: if this process is killed, Pulumi would be too, by its next line
+// of output, and leave its plugins and its records as they are. So it notices that its program is gone, and ends in order.
 func (c command) Run(ctx context.Context, workdir string, stdin io.Reader, stdouts, stderrs []io.Writer, env []string, args ...string) (string, string, int, error) {
-	var stdout, stderr bytes.Buffer
+	const notStarted = -2 // what the Automation API's own command reports
+	stdout, err := scratchFile()
+	if err != nil {
+		return "", "", notStarted, err
+	}
+	defer stdout.Close() //nolint:errcheck // it has no name any more
+	stderr, err := scratchFile()
+	if err != nil {
+		return "", "", notStarted, err
+	}
+	defer stderr.Close() //nolint:errcheck // it has no name any more
+
 	cmd := exec.CommandContext(ctx, c.path, append(args, "--non-interactive")...)
 	cmd.Dir = workdir
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin = stdin
-	cmd.Stdout = io.MultiWriter(append(stdouts, &stdout)...)
-	cmd.Stderr = io.MultiWriter(append(stderrs, &stderr)...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.ExtraFiles = []*os.File{c.lock.file}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = interruptDelay
-	err := cmd.Run()
-	code := -2 // what the Automation API's own command reports for a process that never ran
+	err = cmd.Run()
+	code := notStarted
 	if cmd.ProcessState != nil {
 		code = cmd.ProcessState.ExitCode()
 	}
 	if ctx.Err() != nil {
 		err = errors.Join(ctx.Err(), err)
 	}
-	return stdout.String(), stderr.String(), code, err
+	out, errOut := readBack(stdout, stdouts, &err), readBack(stderr, stderrs, &err)
+	return out, errOut, code, err
+}
+
+// scratchFile is a file that is gone when it is closed.
+func scratchFile() (*os.File, error) {
+	file, err := os.CreateTemp("", "deliver-*")
+	if err != nil {
+		return nil, err
+	}
+	return file, os.Remove(file.Name())
+}
+
+// readBack returns what a command wrote, and passes it on.
+func readBack(file *os.File, to []io.Writer, problem *error) string {
+	content, err := io.ReadAll(io.NewSectionReader(file, 0, math.MaxInt64))
+	for _, w := range to {
+		if err == nil {
+			_, err = w.Write(content)
+		}
+	}
+	*problem = errors.Join(*problem, err)
+	return string(content)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -30,9 +32,16 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%s is locked by process %d (deliver %s) since %s", e.Environment, e.holder.PID, e.holder.Command, e.holder.Since.Format(time.RFC3339))
 }
 
-// Lock takes the environment's lock for a command, or returns a *LockedError at once. The kernel gives the lock back when the process
-// ends, however it ends, so there is no stale lock to break.
-func (l Layout) Lock(name, command string) (release func(), err error) {
+// orphanWait is how long a new run waits for a Pulumi process that outlived the deliver that started it. It ends by itself when it
+// notices, after what it is in the middle of.
+const orphanWait = time.Minute
+
+// Lock is the right to change an environment. Pulumi processes inherit it, so that it is held until the last of them has ended, even
+// when the deliver that took it was killed. The kernel gives it back when they end, however they end: there is no stale lock to break.
+type Lock struct{ file *os.File }
+
+// Lock takes the environment's lock for a command, or returns a *LockedError.
+func (l Layout) Lock(name, command string) (*Lock, error) {
 	if err := os.MkdirAll(l.dir(name), 0o700); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
@@ -40,30 +49,79 @@ func (l Layout) Lock(name, command string) (release func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer file.Close() //nolint:errcheck // only read from
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock %s: %w", name, err)
-		}
-		locked := &LockedError{Environment: name}
-		// The holder may not have written yet; then the message just says less.
-		_ = json.NewDecoder(file).Decode(&locked.holder)
-		return nil, locked
+	if err := acquire(file, name); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	content, err := json.Marshal(holder{PID: os.Getpid(), Command: command, Since: time.Now().UTC().Truncate(time.Second)})
 	if err == nil {
-		err = errors.Join(file.Truncate(0), writeAt(file, content))
+		err = file.Truncate(0)
+	}
+	if err == nil {
+		_, err = file.WriteAt(content, 0)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), file.Close())
 	}
-	return func() {
-		_ = file.Truncate(0) // the next holder writes its own
-		_ = file.Close()
-	}, nil
+	return &Lock{file: file}, nil
 }
 
-func writeAt(file *os.File, content []byte) error {
-	_, err := file.WriteAt(content, 0)
-	return err
+// Release gives the lock back.
+func (l *Lock) Release() {
+	_ = l.file.Truncate(0) // the next holder writes its own
+	_ = l.file.Close()
+}
+
+func acquire(file *os.File, name string) error {
+	for deadline := time.Now().Add(orphanWait); ; time.Sleep(100 * time.Millisecond) {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return fmt.Errorf("lock %s: %w", name, err)
+		}
+		locked := &LockedError{Environment: name}
+		if content, err := os.ReadFile(file.Name()); err == nil {
+			// The holder may not have written yet; then the message just says less.
+			_ = json.Unmarshal(content, &locked.holder)
+		}
+		if alive(locked.holder.PID) {
+			return locked
+		}
+		if time.Now().After(deadline) {
+			if !terminateHolders(file.Name()) {
+				return locked
+			}
+			deadline = time.Now().Add(orphanWait)
+		}
+	}
+}
+
+// alive reports whether there is a process of that ID; of none, it is not known and so assumed.
+func alive(pid int) bool {
+	return pid <= 0 || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+}
+
+// terminateHolders ends the processes that still have the lock file open although the deliver that started them is dead: a plugin whose
+// Pulumi was killed never notices. It reports whether there were any; where there is no /proc it finds none.
+func terminateHolders(path string) bool {
+	want, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	descriptors, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return false
+	}
+	found := false
+	for _, descriptor := range descriptors {
+		pid, err := strconv.Atoi(strings.Split(descriptor, "/")[2])
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if have, err := os.Stat(descriptor); err == nil && os.SameFile(want, have) {
+			found = syscall.Kill(pid, syscall.SIGTERM) == nil || found
+		}
+	}
+	return found
 }

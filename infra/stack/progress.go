@@ -11,14 +11,26 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 )
 
+// Phase is where a step is.
+type Phase int
+
+// Phases of a step. A preview has planned steps only.
+const (
+	Planned Phase = iota
+	Begun
+	Ended
+)
+
 // Step is one change of one resource, as it happens.
 type Step struct {
 	// Operation is create, update, delete or replace; Resource the name in the program; Kind container, network, volume or task.
 	Operation, Resource, Kind string
-	// Done is false when the step begins, and true when it ended; then Took says how long it was.
-	Done bool
+	Phase                     Phase
+	// Took is how long a step that has ended was.
 	Took time.Duration
-	Err  string
+	// Because names the properties that differ, for an update or a replacement.
+	Because []string
+	Err     string
 }
 
 // Progress is told of each step. Nil means that nobody is interested.
@@ -87,18 +99,23 @@ func (w *watcher) observe(event events.EngineEvent) {
 }
 
 func (w *watcher) begin(m apitype.StepEventMetadata) {
-	if step, ok := stepOf(m); ok && !w.planning {
-		w.started[m.URN+step.Operation] = time.Now()
-		w.progress(step)
-	}
-}
-
-func (w *watcher) end(m apitype.StepEventMetadata, problem string) {
 	step, ok := stepOf(m)
 	if !ok {
 		return
 	}
-	step.Done, step.Err = true, problem
+	if !w.planning {
+		step.Phase = Begun
+		w.started[m.URN+step.Operation] = time.Now()
+	}
+	w.progress(step)
+}
+
+func (w *watcher) end(m apitype.StepEventMetadata, problem string) {
+	step, ok := stepOf(m)
+	if !ok || w.planning {
+		return
+	}
+	step.Phase, step.Err = Ended, problem
 	if begun, ok := w.started[m.URN+step.Operation]; ok {
 		step.Took = time.Since(begun)
 	}
@@ -112,7 +129,7 @@ func stepOf(m apitype.StepEventMetadata) (Step, bool) {
 		return Step{}, false
 	}
 	kind, _, _ = strings.Cut(kind, ":")
-	return Step{Operation: operation, Resource: m.URN[strings.LastIndex(m.URN, "::")+2:], Kind: kind}, true
+	return Step{Operation: operation, Resource: m.URN[strings.LastIndex(m.URN, "::")+2:], Kind: kind, Because: m.Diffs}, true
 }
 
 // finish waits for the last event and makes the operation's error one that a person can read: the engine's own messages instead of
@@ -164,12 +181,18 @@ func clean(message string) string {
 
 // String is the line a person reads.
 func (s Step) String() string {
+	what := fmt.Sprintf("%s %s %s", s.Operation, s.Kind, s.Resource)
+	if len(s.Because) > 0 {
+		what += " (" + strings.Join(s.Because, ", ") + ")"
+	}
 	switch {
-	case !s.Done:
-		return fmt.Sprintf("%s %s %s …", s.Operation, s.Kind, s.Resource)
+	case s.Phase == Planned:
+		return "would " + what
+	case s.Phase == Begun:
+		return what + " …"
 	case s.Err != "":
-		return fmt.Sprintf("%s %s %s: %s (%.1f s)", s.Operation, s.Kind, s.Resource, s.Err, s.Took.Seconds())
+		return fmt.Sprintf("%s: %s (%.1f s)", what, s.Err, s.Took.Seconds())
 	default:
-		return fmt.Sprintf("%s %s %s: done (%.1f s)", s.Operation, s.Kind, s.Resource, s.Took.Seconds())
+		return fmt.Sprintf("%s: done (%.1f s)", what, s.Took.Seconds())
 	}
 }

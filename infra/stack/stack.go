@@ -32,14 +32,14 @@ func (e *LostSecretsError) Error() string {
 	return fmt.Sprintf("%s has been deployed from here, but its secrets are not in %s any more: restore that folder from your backup", e.Environment, e.Dir)
 }
 
-// Stack is one environment as Pulumi knows it. It must be used under the environment's lock.
+// Stack is one environment as Pulumi knows it.
 type Stack struct {
 	name  string
 	stack auto.Stack
 }
 
-// Open makes the stack ready to be worked on, creating it where there is none. Settings are its whole configuration.
-func Open(ctx context.Context, layout Layout, name string, settings Settings) (*Stack, error) {
+// Open makes the stack ready to be worked on under its lock, creating it where there is none. Settings are its whole configuration.
+func Open(ctx context.Context, layout Layout, lock *Lock, name string, settings Settings) (*Stack, error) {
 	work := filepath.Join(layout.dir(name), "workspace")
 	if err := guardSecrets(layout, name, work); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func Open(ctx context.Context, layout Layout, name string, settings Settings) (*
 	if err != nil {
 		return nil, err
 	}
-	cli, err := findPulumi(ctx, layout.Tools)
+	cli, err := findPulumi(ctx, layout.Tools, lock)
 	if err != nil {
 		return nil, err
 	}

@@ -171,12 +171,12 @@ func (e *Engine) waitServing(ctx context.Context, id, name string) error {
 	}
 }
 
-// Remove stops and removes a container.
+// Remove stops and removes a container, with volumes that have no name.
 func (e *Engine) Remove(ctx context.Context, id string) error {
 	if err := e.api.ContainerStop(ctx, id, container.StopOptions{}); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("stop container: %w", err)
 	}
-	if err := e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true}); err != nil && !errdefs.IsNotFound(err) {
+	if err := e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove container: %w", err)
 	}
 	return nil

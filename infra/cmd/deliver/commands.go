@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"bookshelf/infra/delivery"
+	"bookshelf/infra/runtime"
+)
+
+func (d *deliver) upCommand() *cobra.Command {
+	var image string
+	cmd := &cobra.Command{
+		Use:   "up -e ENVIRONMENT [--image REFERENCE]",
+		Short: "Bring an environment up, or converge it",
+		Long: `Up brings an environment to its configuration. Where it is there already nothing is changed;
+what was stopped, removed or changed behind Pulumi's back is repaired; what an interrupted
+run left behind is put right. Where the deployment fails, what ran before is brought back.`,
+		Example: `  deliver up -e dev --image bookshelf:1.2.0
+  deliver up -e staging --image registry.example/bookshelf@sha256:…
+  deliver up -e dev                      # keeps the image, repairs what is broken`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return d.operate(func(o *delivery.Operator) error {
+				result, err := o.Up(cmd.Context(), d.environment, image)
+				if err != nil {
+					return err
+				}
+				return d.print(result, func(w io.Writer) {
+					fmt.Fprintf(w, "%s: %s", result.Environment, countChanges(result.Changes))
+					if n := len(result.Repaired); n > 0 {
+						fmt.Fprintf(w, ", %d repaired", n)
+					}
+					fmt.Fprintf(w, " in %.1f s\n%s\n", result.Seconds, result.URL)
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&image, "image", "", "the image to run, by digest or as it is called on the engine (default: the one that runs)")
+	return cmd
+}
+
+func (d *deliver) previewCommand() *cobra.Command {
+	var image string
+	cmd := &cobra.Command{
+		Use:     "preview -e ENVIRONMENT [--image REFERENCE]",
+		Short:   "Say what up would do",
+		Example: `  deliver preview -e prod --image registry.example/bookshelf@sha256:…`,
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return d.operate(func(o *delivery.Operator) error {
+				preview, err := o.Preview(cmd.Context(), d.environment, image)
+				if err != nil {
+					return err
+				}
+				return d.print(preview, func(w io.Writer) {
+					for _, repair := range preview.Repairs {
+						fmt.Fprintln(w, repair)
+					}
+					fmt.Fprintf(w, "%s: would be %s\n", preview.Environment, countChanges(preview.Changes))
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&image, "image", "", "the image to run (default: the one that runs)")
+	return cmd
+}
+
+func (d *deliver) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status -e ENVIRONMENT",
+		Short: "Show an environment as the engine sees it now",
+		Long: `Status asks the engine, not Pulumi's records: a container that somebody stopped or removed is
+shown as such. Its exit code is 0 when everything is there and does its work, 1 otherwise.`,
+		Example: `  deliver status -e dev
+  deliver status -e dev --json`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return d.operate(func(o *delivery.Operator) error {
+				status, err := o.Status(cmd.Context(), d.environment)
+				if err != nil {
+					return err
+				}
+				if err := d.print(status, func(w io.Writer) { printStatus(w, status) }); err != nil {
+					return err
+				}
+				if !status.Healthy {
+					return exitError(exitFailed)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func printStatus(w io.Writer, status delivery.Status) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, part := range status.Parts {
+		since := ""
+		if part.StartedAt != nil && part.Kind == runtime.KindService {
+			since = "since " + part.StartedAt.Format(time.RFC3339)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", part.Name, part.Detail, since)
+	}
+	_ = table.Flush() // the writer below it reports its own errors
+	for _, problem := range status.Problems {
+		fmt.Fprintln(w, "problem:", problem)
+	}
+	if status.Healthy {
+		fmt.Fprintf(w, "%s is healthy: %s\n", status.Environment, status.URL)
+	} else {
+		fmt.Fprintf(w, "next: %s\n", status.Next)
+	}
+}
+
+func (d *deliver) logsCommand() *cobra.Command {
+	var options runtime.LogOptions
+	cmd := &cobra.Command{
+		Use:   "logs -e ENVIRONMENT [--service NAME] [--since DURATION] [--tail N] [--follow]",
+		Short: "Show log lines",
+		Example: `  deliver logs -e dev --service app --follow
+  deliver logs -e prod --since 15m`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if options.Tail < 0 || options.Since < 0 {
+				return usageError("--tail and --since take a number and a duration that are not negative")
+			}
+			return d.operate(func(o *delivery.Operator) error {
+				return o.Logs(cmd.Context(), d.environment, options, d.stdout, d.stderr)
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&options.Component, "service", "", "only this one: app, postgres, migration, roles, secrets")
+	flags.DurationVar(&options.Since, "since", 0, "only lines younger than this, such as 15m")
+	flags.IntVar(&options.Tail, "tail", 0, "only the last N lines of each container")
+	flags.BoolVarP(&options.Follow, "follow", "f", false, "go on until Ctrl-C")
+	return cmd
+}
+
+func (d *deliver) execCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exec -e ENVIRONMENT -- COMMAND [ARGUMENT …]",
+		Short: "Run a command of the service in its live container",
+		Long: `Exec runs one of the service's own commands in the container that serves, with its configuration,
+and passes standard input on. Its exit code is the command's.`,
+		Example: `  deliver exec -e dev -- version
+  deliver exec -e dev -- import --format csv - < books.csv`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError("which command? As in `deliver exec -e dev -- version`")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return d.operate(func(o *delivery.Operator) error {
+				code, err := o.Exec(cmd.Context(), d.environment, args, d.stdin, d.stdout, d.stderr)
+				if err != nil {
+					return err
+				}
+				if code != 0 {
+					return exitError(code)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (d *deliver) destroyCommand() *cobra.Command {
+	var deleteData, yes bool
+	cmd := &cobra.Command{
+		Use:   "destroy -e ENVIRONMENT [--delete-data]",
+		Short: "Take an environment down; its data stays unless told otherwise",
+		Example: `  deliver destroy -e dev                 # up brings it back with its data
+  deliver destroy -e dev --delete-data   # asks, then removes data and secrets too`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return d.operate(func(o *delivery.Operator) error {
+				if deleteData && !yes {
+					if err := d.confirm("Delete the data and the secrets of " + d.environment + " for good?"); err != nil {
+						return err
+					}
+				}
+				result, err := o.Destroy(cmd.Context(), d.environment, deleteData)
+				if err != nil {
+					return err
+				}
+				return d.print(result, func(w io.Writer) {
+					kept := "data kept"
+					if !result.DataKept {
+						kept = "data deleted"
+					}
+					fmt.Fprintf(w, "%s: %s, %s\n", result.Environment, countChanges(result.Changes), kept)
+				})
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&deleteData, "delete-data", false, "remove the data and the secrets too")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// confirm asks a person for the environment's name. Without one it refuses: an accident must not be able to answer.
+func (d *deliver) confirm(question string) error {
+	if file, ok := d.stdin.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) {
+		return usageError("there is no terminal to ask on: repeat with --yes if you mean it")
+	}
+	fmt.Fprintf(d.stderr, "%s Type its name: ", question)
+	answer, err := bufio.NewReader(d.stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(answer) != d.environment {
+		return usageError("not confirmed: nothing was touched")
+	}
+	return nil
+}
