@@ -19,7 +19,7 @@ func Available() bool {
 
 // InstallCommand is what a person would type to install packages.
 func InstallCommand(packages ...string) string {
-	return strings.Join(asRoot("apt-get", "install", "-y", "--no-install-recommends"), " ") + " " + strings.Join(packages, " ")
+	return strings.Join(asRoot("apt-get", "install", "-y"), " ") + " " + strings.Join(packages, " ")
 }
 
 // Install installs packages, after a refresh of the package lists. The caller has asked the person.
@@ -27,7 +27,7 @@ func Install(ctx context.Context, packages ...string) error {
 	// A third-party source that is out of reach fails the refresh, yet leaves Debian's own lists new: the installation
 	// is the judge.
 	refreshed := Update(ctx)
-	args := asRoot(append([]string{"apt-get", "install", "-y", "-q", "--no-install-recommends"}, packages...)...)
+	args := asRoot(append([]string{"apt-get", "install", "-y", "-q"}, packages...)...)
 	if err := quietly(ctx, args); err != nil {
 		return errors.Join(err, refreshed)
 	}

@@ -1,0 +1,126 @@
+# The one list of commands. `make` or `make help` prints it.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# The environment that up, down, clean-data, status and seed are about; its settings are in infra/Pulumi.$(ENV).yaml.
+ENV ?= dev
+# What `make seed` imports.
+FILE ?= app/data/books.csv
+
+BIN := .tools/bin
+# The repository's own commands: standard library only, outside the workspace, so they run before anything is fetched.
+RUN := GOWORK=off go run -C tools
+DELIVER := $(BIN)/deliver
+
+.PHONY: help
+help: ## print this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\n  ENV=%s chooses the environment, FILE=%s what seed imports.\n' '$(ENV)' '$(FILE)'
+
+# ---- the machine
+
+.PHONY: need-go
+need-go:
+	@command -v go >/dev/null || { echo 'go is missing: everything here is built with it; install Go from https://go.dev/dl/' >&2; exit 1; }
+
+.PHONY: doctor
+doctor: need-go ## say what this machine lacks, why it matters and how to mend it
+	@$(RUN) ./doctor
+
+.PHONY: quiet-doctor
+quiet-doctor: need-go
+	@$(RUN) ./doctor --quiet
+
+# The port matters only to the environment that is about to start, and may be its own from the last time.
+.PHONY: environment-doctor
+environment-doctor: need-go known-env
+	@port=$$(sed -n 's/^ *bookshelf:port: *"\{0,1\}\([0-9]*\)"\{0,1\} *$$/\1/p' infra/Pulumi.$(ENV).yaml); \
+	$(RUN) ./doctor --quiet $${port:+--port 127.0.0.1:$$port --own-label delivery.environment=$(ENV)}
+
+.PHONY: known-env
+known-env:
+	@[[ -f infra/Pulumi.$(ENV).yaml ]] || { echo 'there is no environment "$(ENV)": infra/Pulumi.$(ENV).yaml does not exist' >&2; exit 1; }
+
+.PHONY: tools
+tools: need-go ## build the pinned tools that environments need, once per machine
+	@$(RUN) ./install pulumi pulumi-resource-docker
+
+.PHONY: bases
+bases: need-go ## provide the base images: from a registry, or built from Debian packages
+	@$(RUN) ./bases
+
+# ---- the image
+
+.PHONY: image
+image: need-go bases ## build the app's image, tagged with the commit; print its ID and size
+	@$(RUN) ./image
+
+# ---- an environment
+
+.PHONY: deliver
+deliver: need-go
+	@go build -C infra -o ../$(DELIVER) ./cmd/deliver
+
+.PHONY: up
+up: environment-doctor ## bring up the environment and print its URL; safe to repeat
+	@$(MAKE) tools image deliver
+	@$(DELIVER) up -e $(ENV) --image "$$(<.tools/image-id)"
+
+.PHONY: down
+down: known-env deliver ## take the environment down; its data stays
+	@$(DELIVER) destroy -e $(ENV)
+
+.PHONY: clean-data
+clean-data: known-env deliver ## take the environment down and delete its data, after a question
+	@$(DELIVER) destroy -e $(ENV) --delete-data
+
+.PHONY: status
+status: known-env deliver ## say what runs in the environment
+	@$(DELIVER) status -e $(ENV)
+
+.PHONY: seed
+seed: known-env ## import books from FILE (CSV or JSON lines) into the environment
+	@[[ -f '$(FILE)' && -r '$(FILE)' ]] || { echo 'there is no readable file "$(FILE)"; name one: make seed FILE=books.csv' >&2; exit 1; }
+	@$(MAKE) deliver
+	@$(DELIVER) exec -e $(ENV) -- import $(SEED_FLAGS) - < '$(FILE)'
+
+# ---- proof
+
+.PHONY: test
+test: quiet-doctor ## run every test of every module against real services
+	@$(MAKE) tools image
+	@$(RUN) ./stack compose
+	@$(RUN) ./testrun $(MODULES)
+
+.PHONY: check
+check: need-go ## format, vet, lint, tidy, scripts: everything that needs no service
+	@$(RUN) ./check
+
+.PHONY: fmt
+fmt: need-go ## format the Go files
+	@git ls-files -z --cached --others --exclude-standard --deduplicate '*.go' | xargs -0 -r gofmt -w
+
+.PHONY: lint
+lint: need-go ## run the linter alone
+	@$(RUN) ./check lint
+
+# ---- the same stack without Pulumi
+
+.PHONY: compose-up
+compose-up: quiet-doctor ## start the stack of docker-compose.yml and print its URL
+	@$(MAKE) image
+	@BOOKSHELF_IMAGE="$$(<.tools/image-id)" $(RUN) ./stack up
+
+.PHONY: compose-down
+compose-down: need-go ## stop it; its data stays
+	@$(RUN) ./stack down
+
+# ---- leavings
+
+.PHONY: clean
+clean: ## forget built tools of this clone (the machine's cache stays)
+	@rm -rf .tools

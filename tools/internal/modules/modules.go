@@ -1,0 +1,53 @@
+// Package modules lists the Go modules of the repository.
+package modules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Module is one Go module of the repository.
+type Module struct {
+	Name      string // app, infra, …: its folder below the root
+	Dir       string // absolute
+	Workspace bool   // listed in go.work
+}
+
+// List returns the modules of go.work, in its order, and then the tools' own.
+func List(ctx context.Context, root string) ([]Module, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}")
+	cmd.Dir = root
+	// GOWORK=off is how this command itself was started; the workspace is what is asked about.
+	cmd.Env = append(os.Environ(), "GOWORK="+filepath.Join(root, "go.work"))
+	out, err := cmd.Output()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
+		}
+		return nil, fmt.Errorf("list the modules of go.work: %w", err)
+	}
+	var list []Module
+	for dir := range strings.Lines(string(out)) {
+		dir = strings.TrimSpace(dir)
+		name, err := filepath.Rel(root, dir)
+		if err != nil {
+			return nil, fmt.Errorf("list the modules of go.work: %w", err)
+		}
+		list = append(list, Module{Name: name, Dir: dir, Workspace: true})
+	}
+	return append(list, Module{Name: "tools", Dir: filepath.Join(root, "tools")}), nil
+}
+
+// Env is the environment in which the go command sees the module as its users do: in the workspace, or alone.
+func (m Module) Env(base []string) []string {
+	if m.Workspace {
+		return append(slices.Clip(base), "GOWORK=")
+	}
+	return append(slices.Clip(base), "GOWORK=off")
+}
