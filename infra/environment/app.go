@@ -28,30 +28,29 @@ func (e *environment) newApp(slot string, network *Network, database *Database, 
 	if err != nil {
 		return nil, err
 	}
-	if a.Migration, err = e.run("migration-"+slot, e.migration(slot, network, database, secrets), child); err != nil {
+	if a.Migration, err = e.run("migration-"+slot, e.migration(slot, network, secrets), child, secrets.Distributed, database.Ready); err != nil {
 		return nil, fmt.Errorf("declare the migration: %w", err)
 	}
-	migrated := succeeded(a.Migration, "migration")
-	if a.Container, err = e.run("app-"+slot, e.server(slot, network, secrets, migrated), child); err != nil {
+	if a.Container, err = e.run("app-"+slot, e.server(slot, network, secrets), child, secrets.Distributed, once(a.Migration, "migration")); err != nil {
 		return nil, fmt.Errorf("declare the app: %w", err)
 	}
 	return a, e.ctx.RegisterResourceOutputs(a, pulumi.Map{"image": a.Container.Image})
 }
 
-func (e *environment) migration(slot string, network *Network, database *Database, secrets *Secrets) container {
+func (e *environment) migration(slot string, network *Network, secrets *Secrets) container {
 	return container{
 		component: "migration", slot: slot, task: true,
-		image:    after(pulumi.String(e.config.Image).ToStringOutput(), database.Ready),
+		image:    pulumi.String(e.config.Image),
 		user:     appUser,
 		command:  []string{"migrate"},
 		env:      e.databaseEnv("owner"),
-		volumes:  docker.ContainerVolumeArray{volume(secrets.Migration, secretsPath, true)},
+		volumes:  docker.ContainerVolumeArray{volume(secrets.Migration.Name, secretsPath, true)},
 		networks: docker.ContainerNetworksAdvancedArray{on(network.Backend)},
 		limits:   Limits{MemoryMiB: 128, CPUs: "1"},
 	}
 }
 
-func (e *environment) server(slot string, network *Network, secrets *Secrets, migrated pulumi.StringOutput) container {
+func (e *environment) server(slot string, network *Network, secrets *Secrets) container {
 	stop := e.config.ShutdownGrace + drainTime
 	env := e.databaseEnv("app_a")
 	env["HTTP_ADDR"] = fmt.Sprintf(":%d", apiPort)
@@ -61,11 +60,11 @@ func (e *environment) server(slot string, network *Network, secrets *Secrets, mi
 	env["SHUTDOWN_TIMEOUT"] = stop.String()
 	return container{
 		component: "app", slot: slot,
-		image:   after(pulumi.String(e.config.Image).ToStringOutput(), migrated),
+		image:   pulumi.String(e.config.Image),
 		user:    appUser,
 		command: []string{"serve"},
 		env:     env,
-		volumes: docker.ContainerVolumeArray{volume(secrets.App, secretsPath, true)},
+		volumes: docker.ContainerVolumeArray{volume(secrets.App.Name, secretsPath, true)},
 		networks: docker.ContainerNetworksAdvancedArray{
 			on(network.Backend, "app-"+slot),
 			on(network.Frontend, "app-"+slot),

@@ -123,17 +123,18 @@ func canonicalCPUs(cpus string) string {
 	}
 }
 
-// succeeded turns a finished task into an output that fails the deployment when its exit code is not 0, with the end of its log.
-func succeeded(task *docker.Container, what string) pulumi.StringOutput {
-	return pulumi.All(task.Name, task.ExitCode, task.ContainerLogs).ApplyT(func(values []any) (string, error) {
+// once is the option of a resource that may only be created when a task has succeeded. It fails the deployment when the task's exit code
+// is not 0, with the end of its log. It is an order and no input: if the task is replaced, what comes after it is left alone.
+func once(task *docker.Container, what string) pulumi.ResourceOption {
+	return pulumi.DependsOnInputs(pulumi.All(task.Name, task.ExitCode, task.ContainerLogs).ApplyT(func(values []any) ([]pulumi.Resource, error) {
 		name, _ := values[0].(string)
 		code, _ := values[1].(int)
 		if code != 0 {
 			logs, _ := values[2].(string)
-			return "", fmt.Errorf("%s failed: %s exited with code %d: %s", what, name, code, tail(logs, 600))
+			return nil, fmt.Errorf("%s failed: %s exited with code %d: %s", what, name, code, tail(logs, 600))
 		}
-		return name, nil
-	}).(pulumi.StringOutput)
+		return []pulumi.Resource{task}, nil
+	}).(pulumi.ResourceArrayOutput))
 }
 
 func tail(text string, most int) string {

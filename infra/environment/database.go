@@ -20,8 +20,8 @@ type Database struct {
 	pulumi.ResourceState
 	Data      *docker.Volume
 	Container *docker.Container
-	// Ready is the database's name on the backend network, known when the roles are in place.
-	Ready pulumi.StringOutput
+	// Ready orders whoever uses the database after its roles are in place.
+	Ready pulumi.ResourceOption
 }
 
 func (e *environment) newDatabase(network *Network, secrets *Secrets) (*Database, error) {
@@ -34,15 +34,15 @@ func (e *environment) newDatabase(network *Network, secrets *Secrets) (*Database
 	if d.Data, err = e.newVolume("postgres-data", child, pulumi.Protect(true), pulumi.RetainOnDelete(true)); err != nil {
 		return nil, err
 	}
-	if d.Container, err = e.run("postgres", e.postgres(d.Data, network, secrets), child); err != nil {
+	if d.Container, err = e.run("postgres", e.postgres(d.Data, network, secrets), child, secrets.Distributed); err != nil {
 		return nil, fmt.Errorf("declare the database: %w", err)
 	}
-	roles, err := e.run("roles", e.rolesTask(network, secrets), child, pulumi.DependsOn([]pulumi.Resource{d.Container}))
+	roles, err := e.run("roles", e.rolesTask(network, secrets), child, secrets.Distributed, pulumi.DependsOn([]pulumi.Resource{d.Container}))
 	if err != nil {
 		return nil, fmt.Errorf("declare the database's roles: %w", err)
 	}
-	d.Ready = after(pulumi.String(databaseHost).ToStringOutput(), succeeded(roles, "set-up of the database's roles"))
-	return d, e.ctx.RegisterResourceOutputs(d, pulumi.Map{"host": d.Ready})
+	d.Ready = once(roles, "set-up of the database's roles")
+	return d, e.ctx.RegisterResourceOutputs(d, pulumi.Map{"host": pulumi.String(databaseHost)})
 }
 
 func (e *environment) postgres(data *docker.Volume, network *Network, secrets *Secrets) container {
@@ -66,7 +66,7 @@ func (e *environment) postgres(data *docker.Volume, network *Network, secrets *S
 		},
 		volumes: docker.ContainerVolumeArray{
 			volume(data.Name, dataPath, false),
-			volume(secrets.Database, secretsPath, true),
+			volume(secrets.Database.Name, secretsPath, true),
 		},
 		tmpfs: map[string]string{
 			"/tmp":                "rw,noexec,nosuid,nodev,size=64m",
@@ -102,7 +102,7 @@ func (e *environment) rolesTask(network *Network, secrets *Secrets) container {
 			"PGDATABASE": "postgres",
 			"GENERATION": e.secretsGeneration(),
 		},
-		volumes:  docker.ContainerVolumeArray{volume(secrets.Database, secretsPath, true)},
+		volumes:  docker.ContainerVolumeArray{volume(secrets.Database.Name, secretsPath, true)},
 		networks: docker.ContainerNetworksAdvancedArray{on(network.Backend)},
 		limits:   Limits{MemoryMiB: 64, CPUs: "1"},
 	}

@@ -25,9 +25,10 @@ const (
 // this machine and files that the container's user can read here; an upload would need a writable root.
 type Secrets struct {
 	pulumi.ResourceState
-	// Database is mounted by PostgreSQL and by the task that keeps its roles; Migration and App by their containers. Each is
-	// known only when the files are in place, so that whoever mounts it comes later.
-	Database, Migration, App pulumi.StringOutput
+	// Database is mounted by PostgreSQL and by the task that keeps its roles; Migration and App by their containers.
+	Database, Migration, App *docker.Volume
+	// Distributed orders whoever mounts one of them after the files are in place.
+	Distributed pulumi.ResourceOption
 }
 
 //go:embed roles.sql
@@ -61,7 +62,7 @@ func (e *environment) newSecrets() (*Secrets, error) {
 	consumers := []struct {
 		name, owner string
 		files       map[string]string
-		output      *pulumi.StringOutput
+		volume      **docker.Volume
 	}{
 		{"database", databaseUser, map[string]string{
 			"superuser_password": e.credentials.Superuser,
@@ -78,13 +79,11 @@ func (e *environment) newSecrets() (*Secrets, error) {
 		entrypoint: []string{"sh", "-c", distributeScript},
 		limits:     Limits{MemoryMiB: 64, CPUs: "1"},
 	}
-	volumes := make([]*docker.Volume, len(consumers))
-	for i, consumer := range consumers {
-		name := "secrets-" + consumer.name
-		if volumes[i], err = e.newVolume(name, child); err != nil {
+	for _, consumer := range consumers {
+		if *consumer.volume, err = e.newVolume("secrets-"+consumer.name, child); err != nil {
 			return nil, err
 		}
-		task.volumes = append(task.volumes, volume(volumes[i].Name, "/volumes/"+consumer.name, false))
+		task.volumes = append(task.volumes, volume((*consumer.volume).Name, "/volumes/"+consumer.name, false))
 		task.uploads = append(task.uploads, upload(consumer.name+".owner", pulumi.String(consumer.owner)))
 		for _, file := range sortedKeys(consumer.files) {
 			secret := pulumi.ToSecret(pulumi.String(consumer.files[file])).(pulumi.StringOutput)
@@ -95,10 +94,7 @@ func (e *environment) newSecrets() (*Secrets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("declare the distribution of secrets: %w", err)
 	}
-	done := succeeded(filled, "distribution of secrets")
-	for i, consumer := range consumers {
-		*consumer.output = after(volumes[i].Name, done)
-	}
+	s.Distributed = once(filled, "distribution of secrets")
 	return s, e.ctx.RegisterResourceOutputs(s, pulumi.Map{})
 }
 
@@ -120,16 +116,4 @@ func (e *environment) newVolume(name string, opts ...pulumi.ResourceOption) (*do
 		return nil, fmt.Errorf("declare volume %s: %w", name, err)
 	}
 	return v, nil
-}
-
-// after is the value, known only once every condition is.
-func after(value pulumi.StringOutput, conditions ...pulumi.StringOutput) pulumi.StringOutput {
-	all := []any{value}
-	for _, condition := range conditions {
-		all = append(all, condition)
-	}
-	return pulumi.All(all...).ApplyT(func(values []any) string {
-		text, _ := values[0].(string)
-		return text
-	}).(pulumi.StringOutput)
 }

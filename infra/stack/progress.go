@@ -164,7 +164,10 @@ func (e *DeployError) Error() string { return strings.Join(e.Problems, "\n") }
 // Unwrap returns what the Automation API said.
 func (e *DeployError) Unwrap() error { return e.cause }
 
-// clean takes an engine message's colour codes and empty lines away.
+// wrappers are what the SDK puts before a program's own error.
+var wrappers = []string{"an unhandled error occurred: ", "waiting for RPCs: ", "resolving options: ", "program failed: "}
+
+// clean takes an engine message's colour codes, empty lines and wrapping away.
 func clean(message string) string {
 	for {
 		start := strings.Index(message, "<{%")
@@ -176,7 +179,11 @@ func clean(message string) string {
 	}
 	lines := strings.Split(message, "\n")
 	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.TrimSpace(line) == "" })
-	return strings.Join(lines, "\n")
+	message = strings.Join(lines, "\n")
+	for _, wrapper := range wrappers {
+		message = strings.TrimPrefix(message, wrapper)
+	}
+	return message
 }
 
 // String is the line a person reads.
