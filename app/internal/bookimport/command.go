@@ -74,10 +74,12 @@ func Command(
 		return err
 	}
 	defer in.Close()
-	// A read from a pipe or a terminal cannot be interrupted, but closing what stands between can be waited for no longer.
+	// A read from a terminal or another program's output cannot be interrupted, but the pipe that stands before it can be
+	// closed. The goroutine behind it then ends with its next write, or with the process.
 	stop := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
 	defer stop()
 
+	// The database comes last: a wrong command line or file name is told without one.
 	store, err := open(ctx)
 	if err != nil {
 		return err
@@ -98,13 +100,14 @@ func (f *flags) execute(
 		defer func() { err = errors.Join(err, file.Close()) }()
 		f.options.Findings = file
 	}
+	// Progress goes to stderr and the report to stdout, so that the report can be piped on.
 	progress := newProgressPrinter(stderr, size, time.Now)
 	report, err := Run(ctx, f.options, in, store, progress.show)
 	progress.done()
 	if err != nil && !errors.Is(err, ErrDuplicates) {
 		return err
 	}
-	return errors.Join(f.write(report, stdout), err)
+	return errors.Join(f.write(report, stdout), err) // with ErrDuplicates, the report is what the operator needs
 }
 
 func (f *flags) write(report Report, stdout io.Writer) error {
@@ -188,7 +191,7 @@ func (f *flags) choose(format, delimiter, onConflict string) error {
 	return nil
 }
 
-// openInput opens the file, or stands a pipe before stdin. size is 0 where it is not known beforehand.
+// openInput opens the file or stdin behind a pipe. size is in bytes, 0 where it is not known beforehand.
 func openInput(name string, stdin io.Reader) (in *io.PipeReader, size int64, err error) {
 	source := io.NopCloser(stdin)
 	if name != "-" {

@@ -97,7 +97,7 @@ func (m Mapping) resolve(header []string) (columns [fieldCount]int, err error) {
 	return columns, nil
 }
 
-// find returns the one column of the given name.
+// find returns the one column of the given name, which counts in its exact spelling: the person who wrote it could see it.
 func (m Mapping) find(f field, column string, header []string) (int, error) {
 	if column == "" {
 		return -1, nil
@@ -112,7 +112,8 @@ func (m Mapping) find(f field, column string, header []string) (int, error) {
 	return at, nil
 }
 
-// guess returns the column with one of the field's usual names, -1 when there is none.
+// guess returns the column with one of the field's usual names, -1 when there is none. Two of the same name are an error,
+// because taking the first would silently drop the other.
 func guess(f field, header []string) (int, error) {
 	for _, alias := range aliases[f] {
 		found := -1
@@ -132,7 +133,8 @@ func guess(f field, header []string) (int, error) {
 	return -1, nil
 }
 
-// member returns the object's member for the field.
+// member returns the object's member for the field. It looks anew for every object, because lines of JSON need not have the
+// same members.
 func (m Mapping) member(f field, members map[string]json.RawMessage) (json.RawMessage, bool) {
 	if name, mapped := m[f.String()]; mapped {
 		raw, ok := members[name]

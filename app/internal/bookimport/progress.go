@@ -75,6 +75,7 @@ func (p *progressPrinter) line(at Progress) string {
 	case p.total <= 0:
 		return rows + " read"
 	}
+	// The reader is ahead of the rows by a buffer, and a file may grow while it is read.
 	done := min(float64(at.Bytes)/float64(p.total), 1)
 	if !p.terminal {
 		return fmt.Sprintf("%s read, %.0f %%", rows, 100*done)

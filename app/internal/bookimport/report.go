@@ -58,7 +58,8 @@ type Report struct {
 // maxFindings is how many findings of each outcome a report holds, so that a file of a million bad rows costs no memory.
 const maxFindings = 20
 
-// recorder fills a report in.
+// recorder fills a report in while the import runs. The full list of findings is written as they come, so that it need not
+// be held.
 type recorder struct {
 	Report
 	all *bufio.Writer // every finding; nil when nobody asked for them
@@ -75,11 +76,13 @@ func newReport(opts Options, format Format) *recorder {
 	return r
 }
 
+// rejected notes a row that is not acceptable.
 func (r *recorder) rejected(line int64, why rejection) error {
 	r.Rejected++
 	return r.add(Finding{Line: line, Outcome: OutcomeRejected, Reason: why.reason, Detail: why.detail}, r.Rejected)
 }
 
+// duplicate notes a row whose book is there, and where: the reader of the report has to compare the two.
 func (r *recorder) duplicate(d postgres.Duplicate) error {
 	f := Finding{Line: d.Line, Outcome: OutcomeDuplicate}
 	what, stored, repeated := "title, authors and year are", ReasonStoredBook, ReasonRepeatedBook
@@ -116,12 +119,14 @@ func (r *recorder) add(f Finding, n int64) error {
 	return nil
 }
 
+// repaired counts repairs only: a list of all the zeros that were put back would hide what needs attention.
 func (r *recorder) repaired(repairs []Reason) {
 	for _, repair := range repairs {
 		r.Repairs[repair]++
 	}
 }
 
+// merged takes over what the database counted. It is not called for an import that is given up, whose counts stay 0.
 func (r *recorder) merged(m postgres.MergeResult) {
 	r.Inserted, r.Updated, r.Unchanged = m.Inserted, m.Updated, m.Unchanged
 	r.Accepted = m.Inserted + m.Updated + m.Unchanged

@@ -96,6 +96,7 @@ func (r row) draft(opts Options, now time.Time) (book.Draft, []Reason, *rejectio
 		d.ISBN = isbn
 		repairs = append(repairs, repair...)
 	}
+	// An approximate year ("c. 1850") is rejected, not rounded: nothing stored could tell it from an exact one.
 	year, err := parseYear(r.values[fieldYear])
 	if err != nil {
 		return book.Draft{}, nil, &rejection{ReasonYear, "published_year: " + err.Error()}
@@ -153,6 +154,7 @@ func chooseISBN(isbn13, isbn10 string) (isbn string, repairs []Reason, bad *reje
 	short, padded, bad10 := readISBN(isbn10)
 	switch {
 	case long != "" && short != "" && long != short:
+		// Both pass their check digit, so neither is a slip of the pen, and nothing says which column to believe.
 		return "", nil, &rejection{ReasonISBN, fmt.Sprintf("isbn13 %s and isbn10 %.40q are of different books", long, isbn10)}
 	case long != "":
 		return long, nil, nil

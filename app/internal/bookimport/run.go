@@ -87,6 +87,7 @@ func Run(ctx context.Context, opts Options, in io.Reader, store *postgres.Store,
 		report: newReport(opts, format),
 	}
 	err = l.run(ctx, rows)
+	// After a commit this does nothing; in every other case it is what keeps the promise of all or nothing.
 	if rollbackErr := imp.Rollback(ctx); err == nil {
 		err = rollbackErr
 	}
@@ -94,7 +95,8 @@ func Run(ctx context.Context, opts Options, in io.Reader, store *postgres.Store,
 	return l.report.result(), err
 }
 
-// load is one import under way.
+// load is one import under way. It holds a batch of rows and a bounded report, whatever the size of the input; everything
+// that needs to know all rows (which of them repeat others, which are stored) is left to the staging table.
 type load struct {
 	opts     Options
 	now      time.Time // decides which year is the next
@@ -135,12 +137,13 @@ func (l *load) run(ctx context.Context, rows source) error {
 	}
 	l.report.merged(merged)
 	if l.opts.DryRun {
-		return nil
+		return nil // Run rolls back; everything before, constraints included, has been tried for real
 	}
 	return l.imp.Commit(ctx)
 }
 
-// add takes one row into the batch, or notes why not.
+// add takes one row into the batch, or notes why not. Rows are judged here, not by the database: a violated constraint would
+// end the whole transaction and could not name a line.
 func (l *load) add(ctx context.Context, r row) error {
 	l.report.Rows++
 	draft, repairs, rejected := r.draft(l.opts, l.now)
