@@ -168,14 +168,14 @@ func (p program) importBooks(ctx context.Context, args []string) error {
 func databaseOptions(c config.Database, application string) postgres.Options {
 	return postgres.Options{
 		Host:            c.Host,
-		Port:            uint16(c.Port), //nolint:gosec // config has checked the range
+		Port:            uint16(c.Port), // config has checked the range
 		Name:            c.Name,
 		User:            c.User,
 		Password:        c.Password.Reveal(),
 		PasswordFile:    c.PasswordFile,
 		SSLMode:         c.SSLMode,
 		ApplicationName: application,
-		MaxConns:        int32(c.MaxConns), //nolint:gosec // config has checked the range
+		MaxConns:        int32(c.MaxConns), // config has checked the range
 		ConnectTimeout:  c.ConnectTimeout,
 	}
 }

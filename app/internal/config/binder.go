@@ -161,7 +161,7 @@ func (b *binder) secret(text *Secret, file *string, name string) {
 }
 
 func checkSecretFile(path string) error {
-	content, err := os.ReadFile(path) //nolint:gosec // the path is the operator's own
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type HTTP struct {
 	ReadTimeout       time.Duration // for the whole request
 	WriteTimeout      time.Duration // from the end of the request's headers to the end of the response
 	IdleTimeout       time.Duration // between two requests on one connection
-	RequestTimeout    time.Duration // for the work that answers a request
+	RequestTimeout    time.Duration // from the end of a request's headers to its answer
 	ReadyTimeout      time.Duration // for the checks behind /readyz
 	MaxBodyBytes      int64
 	MaxHeaderBytes    int

@@ -36,7 +36,7 @@ type Options struct {
 	Logger         *slog.Logger
 	Build          buildinfo.Info
 	Now            func() time.Time
-	RequestTimeout time.Duration // for the work of one request
+	RequestTimeout time.Duration // from a request's headers to its answer
 	ReadyTimeout   time.Duration // for the checks of /readyz
 	MaxBodyBytes   int64
 }

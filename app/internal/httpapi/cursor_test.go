@@ -14,8 +14,6 @@ import (
 	"bookshelf/app/internal/book"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func TestCursorComesBackAsItWas(t *testing.T) {
 	t.Parallel()
 	byTitle := book.Query{Limit: 1, Sort: book.Sort{Key: book.ByTitle}}
@@ -28,8 +26,8 @@ func TestCursorComesBackAsItWas(t *testing.T) {
 		{book.Query{Limit: 1}, book.Position{ID: math.MaxInt64}},
 		{byTitle, book.Position{ID: 2, Title: `"<é>" \ 😀`}},
 		{byTitle, book.Position{ID: 2, Title: strings.Repeat("😀", book.MaxTitleLen)}},
-		{byYear, book.Position{ID: 3, Year: ptr(-3000)}},
-		{byYear, book.Position{ID: 3, Year: ptr(0)}},
+		{byYear, book.Position{ID: 3, Year: new(-3000)}},
+		{byYear, book.Position{ID: 3, Year: new(0)}},
 		{byYear, book.Position{ID: 3}},
 	}
 	for _, test := range tests {
@@ -51,7 +49,7 @@ func TestCursorComesBackAsItWas(t *testing.T) {
 func TestCursorIsBoundToItsList(t *testing.T) {
 	t.Parallel()
 	base := func() book.Query {
-		return book.Query{Limit: 5, Author: "a", Title: "b", ISBN: "9780441172719", Year: ptr(1965), Language: "en"}
+		return book.Query{Limit: 5, Author: "a", Title: "b", ISBN: "9780441172719", Year: new(1965), Language: "en"}
 	}
 	text := encodeCursor(base(), book.Position{ID: 1})
 	same := base()
@@ -67,7 +65,7 @@ func TestCursorIsBoundToItsList(t *testing.T) {
 		"author and title written as one": func(q *book.Query) { q.Author, q.Title = "ab", "" },
 		"no ISBN":                         func(q *book.Query) { q.ISBN = "" },
 		"no year":                         func(q *book.Query) { q.Year = nil },
-		"year 0":                          func(q *book.Query) { q.Year = ptr(0) },
+		"year 0":                          func(q *book.Query) { q.Year = new(0) },
 		"another language":                func(q *book.Query) { q.Language = "de" },
 	} {
 		q := base()
@@ -141,7 +139,7 @@ func FuzzDecodeCursor(f *testing.F) {
 	for _, sort := range sorts {
 		q := book.Query{Limit: 1, Sort: sort.sort}
 		f.Add(encodeCursor(q, book.Position{ID: 1}), "", sort.name)
-		f.Add(encodeCursor(q, book.Position{ID: 1, Title: "x", Year: ptr(3)}), "a", sort.name)
+		f.Add(encodeCursor(q, book.Position{ID: 1, Title: "x", Year: new(3)}), "a", sort.name)
 	}
 	f.Add("e30", "", "id")
 	f.Fuzz(func(t *testing.T, text, author, sort string) {

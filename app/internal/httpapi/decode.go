@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,13 +43,11 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, e
 		return nil, tooLarge
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
-	if err == nil {
-		return body, nil
-	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	// Either the connection's deadline cut the body off, or it came to its end after the request's deadline.
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(r.Context().Err(), context.DeadlineExceeded) {
 		return nil, &apiError{
 			kind:   kindRequestTimeout,
 			detail: "The request body did not arrive in time.",
@@ -56,7 +55,10 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, e
 			cause:  err,
 		}
 	}
-	return nil, &apiError{kind: kindMalformedBody, detail: "The request body could not be read to its end.", cause: err}
+	if err != nil {
+		return nil, &apiError{kind: kindMalformedBody, detail: "The request body could not be read to its end.", cause: err}
+	}
+	return body, nil
 }
 
 // requireJSON accepts application/json in UTF-8, the only encoding that JSON has between systems (RFC 8259, section 8.1).
@@ -274,13 +276,11 @@ func (d *draftReader) year(pointer string, dst **int) error {
 	if !ok {
 		return d.wrongType(pointer, "a whole number", token)
 	}
-	year, err := strconv.ParseInt(number.String(), 10, 32)
-	if err != nil {
+	if year, err := strconv.ParseInt(number.String(), 10, 32); err == nil {
+		*dst = new(int(year))
+	} else {
 		d.mistake(pointer, "must be a whole number of at most 32 bits, without fraction or exponent")
-		return nil
 	}
-	value := int(year)
-	*dst = &value
 	return nil
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -141,7 +142,7 @@ func (a *API) withRecovery(next http.Handler) http.Handler {
 				return
 			}
 			in := infoFrom(r.Context())
-			if value == http.ErrAbortHandler { //nolint:errorlint // the sentinel is compared the way net/http does
+			if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				if in.status == 0 {
 					in.status = http.StatusInternalServerError
 				}
@@ -163,7 +164,8 @@ func (a *API) withRecovery(next http.Handler) http.Handler {
 	})
 }
 
-// withDeadline bounds the work of a request, so that a slow database cannot keep requests piling up.
+// withDeadline bounds the time from the headers of a request to its answer, so that neither a slow database nor a slow
+// client can keep requests piling up.
 func (a *API) withDeadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), a.RequestTimeout)

@@ -212,8 +212,17 @@ func TestBodyThatDoesNotArriveIsATimeout(t *testing.T) {
 	address := b.listen(t, func(s *http.Server) { s.ReadTimeout = 50 * time.Millisecond })
 	res := exchange(t, address, "POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{")
 	wantProblem(t, res, kindRequestTimeout)
-	if !res.Close {
+	if !res.closes {
 		t.Error("the connection stays open with half a request on it")
+	}
+}
+
+func TestBodyThatEndsAfterTheRequestsDeadlineIsATimeout(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *Options) { o.RequestTimeout = time.Nanosecond })
+	w := b.do(t, request{method: "POST", target: "/api/v1/books", body: minimalBook})
+	if w.Code != 408 || len(b.store.books) != 0 {
+		t.Errorf("status = %d with %d books stored, want 408 and nothing stored", w.Code, len(b.store.books))
 	}
 }
 
@@ -257,14 +266,21 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 	}
 }
 
+// rawAnswer is what came back on a connection of a test's own.
+type rawAnswer struct {
+	status int
+	closes bool // the server announced that it closes the connection
+	body   string
+}
+
 // exchange sends raw bytes and reads one response.
-func exchange(t *testing.T, address, raw string) *http.Response {
+func exchange(t *testing.T, address, raw string) rawAnswer {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	defer conn.Close()
 	if _, err := conn.Write([]byte(raw)); err != nil {
 		t.Fatal(err)
 	}
@@ -272,18 +288,18 @@ func exchange(t *testing.T, address, raw string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { res.Body.Close() })
-	return res
-}
-
-func wantProblem(t *testing.T, res *http.Response, want kind) {
-	t.Helper()
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.StatusCode != want.status || !bytes.Contains(body, []byte(`"`+typePrefix+want.name+`"`)) {
-		t.Errorf("status %d, body %s, want %d and %s", res.StatusCode, body, want.status, want.name)
+	return rawAnswer{res.StatusCode, res.Close, string(body)}
+}
+
+func wantProblem(t *testing.T, got rawAnswer, want kind) {
+	t.Helper()
+	if got.status != want.status || !strings.Contains(got.body, `"`+typePrefix+want.name+`"`) {
+		t.Errorf("got %+v, want %d and %s", got, want.status, want.name)
 	}
 }
 

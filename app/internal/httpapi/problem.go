@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -68,14 +69,14 @@ type apiError struct {
 }
 
 func (e *apiError) Error() string {
-	text := e.kind.name + ": " + e.detail
+	parts := []string{e.kind.name + ": " + e.detail}
 	for _, f := range e.errors {
-		text += " " + f.Pointer + f.Parameter + " " + f.Detail + ";"
+		parts = append(parts, f.Pointer+f.Parameter+" "+f.Detail)
 	}
 	if e.cause != nil {
-		text += ": " + e.cause.Error()
+		parts = append(parts, e.cause.Error())
 	}
-	return strings.TrimSuffix(text, ";")
+	return strings.Join(parts, "; ")
 }
 
 func (e *apiError) Unwrap() error { return e.cause }
@@ -99,9 +100,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		in.status = statusClientGone
 		panic(http.ErrAbortHandler)
 	}
-	for name, values := range answer.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.header)
 	if answer.kind.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}

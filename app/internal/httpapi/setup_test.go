@@ -8,6 +8,7 @@ import (
 	"flag"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -256,9 +257,7 @@ func (b *bundle) do(t *testing.T, req request) *httptest.ResponseRecorder {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("X-Request-ID", "test")
-	for name, values := range req.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, req.header)
 	w := httptest.NewRecorder()
 	b.api.ServeHTTP(w, r)
 	if got := w.Header().Get("X-Bookshelf-Version"); got != "v1.2.3" {
