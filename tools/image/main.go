@@ -1,6 +1,6 @@
 // Command image builds the application's image with whatever builder there is and prints its ID and size.
 //
-//	GOWORK=off go run -C tools ./image [--no-cache] [--tag NAME:TAG]
+//	GOWORK=off go run -C tools ./image [--no-cache] [--tag NAME:TAG] [--id-file FILE] [--source DIR --version V]
 //
 // The image is tagged bookshelf:COMMIT, with -dirty when what goes into it differs from the commit, and its ID is written
 // to .tools/image-id for the commands that follow.
@@ -40,8 +40,12 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
-	noCache := flags.Bool("no-cache", false, "build every step anew")
-	tag := flags.String("tag", "", "tag of the image (default bookshelf:COMMIT)")
+	var o options
+	flags.BoolVar(&o.noCache, "no-cache", false, "build every step anew")
+	flags.StringVar(&o.source, "source", "", "folder to build from (default the repository)")
+	flags.StringVar(&o.version, "version", "", "version and revision to stamp; needed with --source, which may have no commit")
+	flags.StringVar(&o.tag, "tag", "", "tag of the image (default bookshelf:COMMIT)")
+	flags.StringVar(&o.idFile, "id-file", "", "where to write the image's ID (default .tools/image-id)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -52,15 +56,11 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	version, revision, err := describe(ctx, root)
-	if err != nil {
+	if err := o.complete(ctx, root); err != nil {
 		return err
 	}
-	if *tag == "" {
-		*tag = "bookshelf:" + version
-	}
 	began := time.Now()
-	id, err := build(ctx, root, *tag, version, revision, *noCache)
+	id, err := build(ctx, root, o)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,36 @@ func run(ctx context.Context, args []string) error {
 	if image == nil {
 		return fmt.Errorf("the builder made %s, but the engine does not have it", id)
 	}
-	fmt.Printf("%s  %s  %.1f MB  built in %.1f s\n", *tag, id, float64(image.Size)/1e6, time.Since(began).Seconds())
+	fmt.Printf("%s  %s  %.1f MB  built in %.1f s\n", o.tag, id, float64(image.Size)/1e6, time.Since(began).Seconds())
+	return nil
+}
+
+// options is what to build.
+type options struct {
+	source, tag, idFile string
+	version, revision   string
+	noCache             bool
+}
+
+// complete fills in what was not given.
+func (o *options) complete(ctx context.Context, root string) error {
+	if (o.source == "") != (o.version == "") {
+		return errors.New("--source and --version go together")
+	}
+	o.revision = o.version
+	if o.source == "" {
+		o.source = root
+		var err error
+		if o.version, o.revision, err = describe(ctx, root); err != nil {
+			return err
+		}
+	}
+	if o.tag == "" {
+		o.tag = "bookshelf:" + o.version
+	}
+	if o.idFile == "" {
+		o.idFile = filepath.Join(root, ".tools", "image-id")
+	}
 	return nil
 }
 
@@ -104,30 +133,30 @@ func describe(ctx context.Context, root string) (version, revision string, err e
 	return version, revision, nil
 }
 
-// build runs the builder and returns the image's ID, which it also keeps in .tools/image-id.
-func build(ctx context.Context, root, tag, version, revision string, noCache bool) (string, error) {
+// build runs the builder and returns the image's ID, which it also keeps in a file.
+func build(ctx context.Context, root string, o options) (string, error) {
 	builder, err := findBuilder(ctx, root)
 	if err != nil {
 		return "", err
 	}
-	idFile := filepath.Join(root, ".tools", "image-id")
-	if err := os.MkdirAll(filepath.Dir(idFile), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(o.idFile), 0o755); err != nil {
 		return "", fmt.Errorf("make the folder of the image ID: %w", err)
 	}
 	// Written beside and renamed, so that a failed build leaves the ID of the last good one.
-	fresh := fmt.Sprintf("%s.%d", idFile, os.Getpid())
+	fresh := fmt.Sprintf("%s.%d", o.idFile, os.Getpid())
 	defer os.Remove(fresh)
 
 	args := append(builder[1:], "build", "--builder", currentContext(ctx), "--load", "--provenance=false",
-		"--iidfile", fresh, "--tag", tag, "--build-arg", "VERSION="+version, "--build-arg", "REVISION="+revision)
-	if noCache {
+		"--iidfile", fresh, "--tag", o.tag,
+		"--build-arg", "VERSION="+o.version, "--build-arg", "REVISION="+o.revision)
+	if o.noCache {
 		args = append(args, "--no-cache")
 	}
 	network, err := networkArguments(ctx)
 	if err != nil {
 		return "", err
 	}
-	args = append(append(args, network...), root)
+	args = append(append(args, network...), o.source)
 	if err := runBuilder(ctx, builder[0], args); err != nil {
 		return "", err
 	}
@@ -135,7 +164,7 @@ func build(ctx context.Context, root, tag, version, revision string, noCache boo
 	if err != nil {
 		return "", fmt.Errorf("read the image's ID: %w", err)
 	}
-	if err := os.Rename(fresh, idFile); err != nil {
+	if err := os.Rename(fresh, o.idFile); err != nil {
 		return "", fmt.Errorf("keep the image's ID: %w", err)
 	}
 	return strings.TrimSpace(string(id)), nil

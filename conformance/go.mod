@@ -1,0 +1,3 @@
+module bookshelf/conformance
+
+go 1.26.0
