@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	pulumiconfig "github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
@@ -92,13 +94,8 @@ func (e *environment) deploy() error {
 
 // named joins the parts of a name on the engine: bookshelf-dev-app-blue. Empty parts are left out.
 func (e *environment) named(parts ...string) string {
-	name := project + "-" + e.config.Name
-	for _, part := range parts {
-		if part != "" {
-			name += "-" + part
-		}
-	}
-	return name
+	parts = slices.DeleteFunc(append([]string{project, e.config.Name}, parts...), func(part string) bool { return part == "" })
+	return strings.Join(parts, "-")
 }
 
 // component registers a component resource and returns the options that make others its children.

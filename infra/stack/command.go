@@ -60,12 +60,12 @@ func (c command) Run(ctx context.Context, workdir string, stdin io.Reader, stdou
 	if err != nil {
 		return "", "", notStarted, err
 	}
-	defer stdout.Close() //nolint:errcheck // it has no name any more
+	defer stdout.Close()
 	stderr, err := scratchFile()
 	if err != nil {
 		return "", "", notStarted, err
 	}
-	defer stderr.Close() //nolint:errcheck // it has no name any more
+	defer stderr.Close()
 
 	cmd := exec.CommandContext(ctx, c.path, append(args, "--non-interactive")...)
 	cmd.Dir = workdir

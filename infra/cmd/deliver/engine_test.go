@@ -89,7 +89,7 @@ func requireImage(t *testing.T) string {
 	if err != nil {
 		missing(err.Error())
 	}
-	defer engine.Close() //nolint:errcheck // nothing to do about it
+	defer engine.Close()
 	if err := engine.Check(t.Context()); err != nil {
 		missing(err.Error())
 	}
@@ -102,7 +102,7 @@ func freePort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // its number is all that is wanted
+	defer listener.Close()
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
@@ -185,7 +185,7 @@ func (b *bench) request(method, path, body string) (int, string) {
 	}
 	response, err := http.DefaultClient.Do(request)
 	b.must(err)
-	defer response.Body.Close() //nolint:errcheck // it is read to its end
+	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
 	b.must(err)
 	return response.StatusCode, string(content)
@@ -199,6 +199,8 @@ func (b *bench) wantServing() {
 }
 
 // TestAnEnvironmentLivesOnTheRealEngine is one life, from the first up to the last destroy; each step starts where the one before ended.
+//
+//nolint:paralleltest // the steps are an order, and the other tests of this package take no time
 func TestAnEnvironmentLivesOnTheRealEngine(t *testing.T) {
 	b := newBench(t)
 

@@ -300,7 +300,7 @@ func (e *Engine) copyLogs(ctx context.Context, id string, query container.LogsOp
 	if err != nil {
 		return wrapNotFound("read logs", err)
 	}
-	defer stream.Close() //nolint:errcheck // nothing to do about a stream that was read
+	defer stream.Close()
 	if _, err := stdcopy.StdCopy(stdout, stderr, stream); err != nil {
 		return fmt.Errorf("read logs: %w", err)
 	}
