@@ -33,6 +33,7 @@ func (p program) healthcheck(ctx context.Context) error {
 		return fmt.Errorf("healthcheck: %w", err)
 	}
 	defer conn.Close()
+	// Reading and writing do not know the context; closing the connection under them ends both.
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", http.NoBody)
 	if err != nil {

@@ -90,8 +90,10 @@ func Run(ctx context.Context, args []string, lookup config.Lookup, stdin io.Read
 	return cmd.run(ctx, p, rest)
 }
 
+// isHelpFlag knows the three ways in which people ask.
 func isHelpFlag(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
 
+// findCommand returns the command of that name, or a usage error that lists all.
 func findCommand(name string) (command, error) {
 	var names []string
 	for _, cmd := range commands() {
@@ -103,6 +105,8 @@ func findCommand(name string) (command, error) {
 	return command{}, &usageError{text: fmt.Sprintf("unknown command %q; the commands are %s", name, strings.Join(names, ", "))}
 }
 
+// withoutArguments is for commands that the environment alone configures. A stray argument is a mistake: whoever typed it
+// expected it to change something.
 func withoutArguments(name string, run func(program, context.Context) error) func(context.Context, program, []string) error {
 	return func(ctx context.Context, p program, args []string) error {
 		if len(args) > 0 {
@@ -145,6 +149,7 @@ func (p program) version(context.Context) error {
 	return err
 }
 
+// migrate runs to completion; see docs/adr/0003-migrations-outside-the-server.md.
 func (p program) migrate(ctx context.Context) error {
 	cfg, err := config.LoadMaintenance(p.lookup)
 	if err != nil {
@@ -165,6 +170,7 @@ func (p program) importBooks(ctx context.Context, args []string) error {
 	return bookimport.Command(ctx, args, open, p.stdin, p.stdout, p.stderr)
 }
 
+// databaseOptions translates; application is the name that PostgreSQL shows for the connections.
 func databaseOptions(c config.Database, application string) postgres.Options {
 	return postgres.Options{
 		Host:            c.Host,

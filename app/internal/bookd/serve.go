@@ -23,6 +23,8 @@ const statementReserve = time.Second
 // adminWriteTimeout leaves room for the longest profile.
 const adminWriteTimeout = 2 * time.Minute
 
+// serve runs until ctx ends. It starts without a database too: a process that is up and not ready explains itself, one that
+// restarts in a loop does not.
 func (p program) serve(ctx context.Context) error {
 	cfg, err := config.Load(p.lookup)
 	if err != nil {
@@ -53,7 +55,7 @@ type server struct {
 
 	apiListener, adminListener net.Listener
 	apiServer, adminServer     *http.Server
-	failed                     chan error // a listener that ended by itself
+	failed                     chan error // a listener that ended by itself; has room for both
 }
 
 // newServer binds both ports: what is announced afterwards is true.
@@ -91,6 +93,7 @@ func newServer(cfg config.Config, store *postgres.Store, logger *slog.Logger) (*
 	return s, nil
 }
 
+// httpServer sets all four time-outs and the limit of headers; the limit of bodies is the API's.
 func (s *server) httpServer(handler http.Handler, writeTimeout time.Duration) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -147,6 +150,8 @@ func (s *server) shutdown(grace bool) error {
 	}
 	s.logger.Info("draining")
 	var problems []error
+	// Shutdown closes the listener first and then waits, so a connection that was accepted is served, also one that has not
+	// sent its request yet.
 	if err := s.apiServer.Shutdown(ctx); err != nil {
 		problems = append(problems, fmt.Errorf("requests were cut off, because they were not finished %v after the signal: %w",
 			s.cfg.Shutdown.Timeout, errors.Join(err, s.apiServer.Close())))

@@ -23,6 +23,7 @@ func (b *binder) problem(format string, args ...any) {
 	b.problems = append(b.problems, fmt.Errorf(format, args...))
 }
 
+// remember keeps what was read for the log and the documentation's test.
 func (b *binder) remember(v Variable) {
 	b.variables = append(b.variables, v)
 }
@@ -59,6 +60,7 @@ func (b *binder) required(dst *string, name string, maxLen int) {
 	b.remember(Variable{Name: name, Required: true, Value: *dst})
 }
 
+// duration reads a Go duration. A number without a unit is refused: nobody can tell whether 5 means seconds.
 func (b *binder) duration(dst *time.Duration, name string, fallback, lowest, highest time.Duration) {
 	if text, ok := b.get(name, fallback.String()); ok {
 		d, err := time.ParseDuration(text)
@@ -74,6 +76,7 @@ func (b *binder) duration(dst *time.Duration, name string, fallback, lowest, hig
 	b.remember(Variable{Name: name, Default: fallback.String(), Value: dst.String()})
 }
 
+// integer reads a decimal number. It is a function because methods cannot have type parameters.
 func integer[T int | int64](b *binder, dst *T, name string, fallback, lowest, highest T) {
 	if text, ok := b.get(name, strconv.FormatInt(int64(fallback), 10)); ok {
 		n, err := strconv.ParseInt(text, 10, strconv.IntSize)
@@ -114,6 +117,7 @@ func port(address string) int {
 	return int(n)
 }
 
+// oneOf reads one of a few words, exactly as they are written here.
 func (b *binder) oneOf(dst *string, name, fallback string, allowed ...string) {
 	if text, ok := b.get(name, fallback); ok {
 		if slices.Contains(allowed, text) {
@@ -125,6 +129,7 @@ func (b *binder) oneOf(dst *string, name, fallback string, allowed ...string) {
 	b.remember(Variable{Name: name, Default: fallback, Value: *dst})
 }
 
+// level reads a log level. slog would also take "INFO+2"; the four names are enough, and documented.
 func (b *binder) level(dst *slog.Level) {
 	var name string
 	b.oneOf(&name, "LOG_LEVEL", "info", "debug", "info", "warn", "error")
@@ -160,6 +165,8 @@ func (b *binder) secret(text *Secret, file *string, name string) {
 	b.remember(Variable{Name: fileName, Value: *file})
 }
 
+// checkSecretFile finds at the start what would otherwise be found by the first connection, long after the deployment was
+// called a success.
 func checkSecretFile(path string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {

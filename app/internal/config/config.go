@@ -72,6 +72,7 @@ func Load(lookup Lookup) (Config, error) {
 	b.api(&c.HTTP)
 	b.server(&c.HTTP)
 	b.database(&c.Database)
+	// Both fit into the 10 s between SIGTERM and SIGKILL that Docker gives by default.
 	b.duration(&c.Shutdown.Grace, "SHUTDOWN_GRACE", 2*time.Second, 0, time.Hour)
 	b.duration(&c.Shutdown.Timeout, "SHUTDOWN_TIMEOUT", 9*time.Second, time.Millisecond, 2*time.Hour)
 	b.level(&c.LogLevel)
@@ -114,22 +115,31 @@ func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
+// api reads what a probe from inside the container has to know as well.
 func (b *binder) api(c *HTTP) {
 	b.address(&c.Addr, "HTTP_ADDR", ":8080")
 	b.duration(&c.ReadyTimeout, "READY_TIMEOUT", 2*time.Second, time.Millisecond, time.Minute)
 }
 
+// server reads the rest of what listening needs. No time-out can be switched off: net/http takes 0 for "wait for ever",
+// and one client that sends a byte now and then would hold a connection and its memory for good.
 func (b *binder) server(c *HTTP) {
 	b.address(&c.AdminAddr, "ADMIN_ADDR", ":9090")
 	b.duration(&c.ReadHeaderTimeout, "HTTP_READ_HEADER_TIMEOUT", 5*time.Second, time.Millisecond, time.Hour)
 	b.duration(&c.ReadTimeout, "HTTP_READ_TIMEOUT", 15*time.Second, time.Millisecond, time.Hour)
 	b.duration(&c.WriteTimeout, "HTTP_WRITE_TIMEOUT", 30*time.Second, time.Millisecond, time.Hour)
+	// Above the 60 s that proxies commonly keep idle connections for. The side that closes first must be the one that sends
+	// requests, or one is lost now and then to a connection that has just been closed.
 	b.duration(&c.IdleTimeout, "HTTP_IDLE_TIMEOUT", 75*time.Second, time.Millisecond, time.Hour)
 	b.duration(&c.RequestTimeout, "HTTP_REQUEST_TIMEOUT", 5*time.Second, time.Millisecond, time.Hour)
+	// The largest book within the rules, with every character escaped, takes a quarter of the default.
 	integer(b, &c.MaxBodyBytes, "MAX_BODY_BYTES", 1<<20, 1<<10, 64<<20)
+	// A cursor holds a title, of up to 2,000 bytes before its encoding, and stands in the request line.
 	integer(b, &c.MaxHeaderBytes, "MAX_HEADER_BYTES", 16<<10, 4<<10, 1<<20)
 }
 
+// database reads the parts of a connection rather than a URL: a URL would carry the password into every place where URLs
+// are printed.
 func (b *binder) database(c *Database) {
 	b.required(&c.Host, "DB_HOST", 4096)
 	integer(b, &c.Port, "DB_PORT", 5432, 1, 65535)
@@ -139,6 +149,7 @@ func (b *binder) database(c *Database) {
 	b.secret(&c.Password, &c.PasswordFile, "DB_PASSWORD")
 	b.oneOf(&c.SSLMode, "DB_SSLMODE", "prefer", "disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 	integer(b, &c.MaxConns, "DB_MAX_CONNS", 10, 1, 1000)
+	// Shorter than the default time-out of a request, so that an unreachable server is told from a slow one.
 	b.duration(&c.ConnectTimeout, "DB_CONNECT_TIMEOUT", 3*time.Second, time.Millisecond, time.Minute)
 }
 
@@ -157,6 +168,7 @@ func (b *binder) consistent(c Config) {
 	ordered("HTTP_REQUEST_TIMEOUT", "HTTP_WRITE_TIMEOUT", c.HTTP.RequestTimeout, c.HTTP.WriteTimeout)
 }
 
+// result is all or nothing: half a configuration must not be used by accident.
 func (b *binder) result(c Config) (Config, error) {
 	if len(b.problems) > 0 {
 		return Config{}, fmt.Errorf("configuration: %w", errors.Join(b.problems...))

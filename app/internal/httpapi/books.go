@@ -28,6 +28,7 @@ type pageResponse struct {
 	NextCursor *string        `json:"next_cursor"`
 }
 
+// toResponse is the one place where the domain's names and zero values become those of the contract.
 func toResponse(b book.Book) bookResponse {
 	return bookResponse{
 		ID:            b.ID,
@@ -43,6 +44,7 @@ func toResponse(b book.Book) bookResponse {
 	}
 }
 
+// orNull writes the domain's "" for "none" as null, so that clients need not know that convention.
 func orNull(s string) *string {
 	if s == "" {
 		return nil
@@ -50,6 +52,7 @@ func orNull(s string) *string {
 	return &s
 }
 
+// handleBookList answers 200 with a page, or 400, 406, 503.
 func (a *API) handleBookList() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := requireAcceptable(r); err != nil {
@@ -63,7 +66,7 @@ func (a *API) handleBookList() http.Handler {
 		if err != nil {
 			return err
 		}
-		page := pageResponse{Items: make([]bookResponse, len(books))}
+		page := pageResponse{Items: make([]bookResponse, len(books))} // never nil, which would be written as null
 		for i, b := range books {
 			page.Items[i] = toResponse(b)
 		}
@@ -76,6 +79,7 @@ func (a *API) handleBookList() http.Handler {
 	})
 }
 
+// handleBookCreate answers 201 with the book and its Location, or 400, 406, 408, 409, 413, 415, 422, 503.
 func (a *API) handleBookCreate() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := refuseParameters(r.URL.RawQuery); err != nil {
@@ -94,6 +98,7 @@ func (a *API) handleBookCreate() http.Handler {
 	})
 }
 
+// handleBookGet answers 200 with the book, or 400, 404, 406, 503.
 func (a *API) handleBookGet() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
@@ -111,6 +116,8 @@ func (a *API) handleBookGet() http.Handler {
 	})
 }
 
+// handleBookReplace answers 200 with the book as it is now, or what creating answers, or 404. It never creates: IDs are the
+// server's.
 func (a *API) handleBookReplace() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
@@ -129,6 +136,7 @@ func (a *API) handleBookReplace() http.Handler {
 	})
 }
 
+// handleBookDelete answers 204, or 400, 404, 503. It looks at no Accept header, since there is nothing to represent.
 func (a *API) handleBookDelete() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)

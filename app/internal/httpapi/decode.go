@@ -129,6 +129,7 @@ func decodeDraft(body []byte) (book.Draft, error) {
 	return draft, nil
 }
 
+// malformed is for a body that cannot be read any further.
 func malformed(detail string) error {
 	return &apiError{kind: kindMalformedBody, detail: detail}
 }
@@ -145,6 +146,7 @@ func invalidUTF8(body []byte) int {
 	return -1
 }
 
+// mistake notes a member that is wrong in a body that can be read on, so that one answer names them all.
 func (d *draftReader) mistake(pointer, format string, args ...any) {
 	if len(d.errors) < maxMistakes {
 		d.errors = append(d.errors, fieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
@@ -170,6 +172,7 @@ func (d *draftReader) next() (json.Token, []byte, error) {
 	return nil, nil, malformed("The request body is not JSON: " + err.Error() + ".")
 }
 
+// object reads the whole body. It returns an error only where reading cannot go on; all else is noted.
 func (d *draftReader) object(draft *book.Draft) error {
 	token, _, err := d.next()
 	if err != nil {
@@ -247,6 +250,7 @@ func (d *draftReader) text(pointer string, optional bool, dst *string) error {
 	return d.wrongType(pointer, "a string", token)
 }
 
+// texts reads an array of strings. An empty one is not nil: whether that is allowed is for the rules of a book to say.
 func (d *draftReader) texts(pointer string, dst *[]string) error {
 	token, _, err := d.next()
 	if err != nil {
@@ -267,6 +271,8 @@ func (d *draftReader) texts(pointer string, dst *[]string) error {
 	return err
 }
 
+// year reads a whole number, or null. 1999.0 and 2e3 are whole by JSON's reckoning, yet no client that means a year writes
+// them; 32 bits are more than any year needs, so the rules of a book see every number that can be told to a person.
 func (d *draftReader) year(pointer string, dst **int) error {
 	token, _, err := d.next()
 	if err != nil || token == nil {
@@ -299,7 +305,8 @@ func (d *draftReader) skip() error {
 	return d.skipRest(token)
 }
 
-// skipRest passes over the rest of the value that begins with token.
+// skipRest passes over the rest of the value that begins with token. It counts brackets instead of calling itself, so that
+// depth costs no stack.
 func (d *draftReader) skipRest(token json.Token) error {
 	depth := 0
 	for {
@@ -322,6 +329,7 @@ func (d *draftReader) skipRest(token json.Token) error {
 	}
 }
 
+// describe names a value by its first token, as messages say it.
 func describe(token json.Token) string {
 	switch value := token.(type) {
 	case nil:

@@ -23,6 +23,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
+// writeProblem sends p under the status it names.
 func writeProblem(w http.ResponseWriter, p problem) {
 	body, err := encode(p)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 )
 
+// statusResponse is the body of a probe that succeeded.
 type statusResponse struct {
 	Status string `json:"status"`
 }
@@ -22,6 +23,7 @@ func (a *API) handleReady() http.Handler {
 		if a.draining.Load() {
 			return &apiError{kind: kindNotReady, detail: "The service is shutting down."}
 		}
+		// Whoever probes gives up after a second or two and calls that a failure; better to say why in time.
 		ctx, cancel := context.WithTimeout(r.Context(), a.ReadyTimeout)
 		defer cancel()
 		if err := a.Store.Ready(ctx); err != nil {

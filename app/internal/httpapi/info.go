@@ -17,6 +17,7 @@ type info struct {
 	err    error  // why the request failed, for the log
 }
 
+// infoKey is the context's key for the info; its type keeps other packages from meeting it.
 type infoKey struct{}
 
 // infoFrom returns the info of a request that came through withRequest.
@@ -30,6 +31,7 @@ const requestIDHeader = "X-Request-ID"
 const maxRequestIDLen = 128
 
 // requestID takes over the client's ID when there is exactly one and it is well-formed, and makes one up otherwise.
+// The one it makes up has at least 128 random bits.
 func requestID(h http.Header) string {
 	if values := h.Values(requestIDHeader); len(values) == 1 && validRequestID(values[0]) {
 		return values[0]

@@ -22,6 +22,7 @@ type recorder struct {
 	bytes  int64
 }
 
+// WriteHeader implements http.ResponseWriter.
 func (rec *recorder) WriteHeader(status int) {
 	if rec.status == 0 && status >= http.StatusOK { // 1xx is not the answer yet
 		rec.status = status
@@ -29,6 +30,7 @@ func (rec *recorder) WriteHeader(status int) {
 	rec.ResponseWriter.WriteHeader(status)
 }
 
+// Write implements http.ResponseWriter; as there, the first call sends a 200 when no header was sent.
 func (rec *recorder) Write(p []byte) (int, error) {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
@@ -110,6 +112,8 @@ func (a *API) logLevel(route string, status int) slog.Level {
 	}
 }
 
+// withMetrics counts the request in and out. It runs deferred for the same reason, or an aborted request would be counted
+// as active for ever.
 func (a *API) withMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.Metrics.RequestStarted()
@@ -154,6 +158,7 @@ func (a *API) withRecovery(next http.Handler) http.Handler {
 				slog.String("http_route", in.route),
 				slog.Any("panic", fmt.Sprint(value)),
 				slog.String("stack", string(debug.Stack())))
+			// The status that was sent said that all is well; the log and the metrics must not.
 			if w.(*recorder).status != 0 {
 				in.status = http.StatusInternalServerError
 				panic(http.ErrAbortHandler)

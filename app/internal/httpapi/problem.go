@@ -68,6 +68,7 @@ type apiError struct {
 	cause  error       // for the log only
 }
 
+// Error is for the log: it has everything that the client is told, and the cause.
 func (e *apiError) Error() string {
 	parts := []string{e.kind.name + ": " + e.detail}
 	for _, f := range e.errors {
@@ -123,6 +124,7 @@ func translate(ctx context.Context, err error) *apiError {
 	if e, ok := errors.AsType[*book.InvalidError](err); ok {
 		return &apiError{kind: kindInvalidBook, detail: "The book was read, but it breaks the rules listed.", errors: pointers(e)}
 	}
+	// What is known for sure comes before what the clock says: a book that was not found stays not found.
 	if e, ok := errors.AsType[*book.ConflictError](err); ok {
 		return &apiError{
 			kind:   kindISBNConflict,
@@ -144,6 +146,7 @@ func translate(ctx context.Context, err error) *apiError {
 	}
 }
 
+// pointers lists the violations of a draft, whose pointers are those of the request's body.
 func pointers(e *book.InvalidError) []fieldError {
 	out := make([]fieldError, len(e.Violations))
 	for i, v := range e.Violations {

@@ -115,6 +115,7 @@ func parseListQuery(raw string) (book.Query, error) {
 	return query, nil
 }
 
+// set applies one parameter, whose values are all those that the query gave under its name.
 func (l *listQuery) set(name string, values []string) error {
 	set, known := listParameters[name]
 	switch {
@@ -144,6 +145,7 @@ func refuseParameters(raw string) error {
 	return nil
 }
 
+// parseValues differs from URL.Query in telling about what it cannot read; that one drops it in silence.
 func parseValues(raw string) (url.Values, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {

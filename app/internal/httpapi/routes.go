@@ -28,6 +28,7 @@ type route struct {
 	handler  http.Handler
 }
 
+// routes is the whole of the API. Its order does not matter: no two templates match the same path and method.
 func (a *API) routes() []route {
 	return []route{
 		{http.MethodGet, booksPath, a.handleBookList()},
@@ -82,6 +83,8 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // otherMethod answers a request whose path has routes, but none for its method: OPTIONS lists them, all else is a 405.
 func (rt *router) otherMethod(w http.ResponseWriter, r *http.Request) error {
 	var allowed []string
+	// The router says only that the method is wrong. Asking it about each method keeps the table of routes the only place
+	// that knows which ones there are.
 	for _, method := range rt.methods {
 		probe := *r
 		probe.Method = method
@@ -105,11 +108,13 @@ func (rt *router) otherMethod(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
+// writeAllow answers an OPTIONS request.
 func writeAllow(w http.ResponseWriter, methods []string) {
 	w.Header().Set("Allow", allowHeader(methods))
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// allowHeader adds the method that every resource has.
 func allowHeader(methods []string) string {
 	return strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
 }

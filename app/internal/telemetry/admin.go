@@ -20,6 +20,7 @@ const maxProfile = time.Minute
 func AdminHandler(m *Metrics) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		// Into a buffer first: a slow scraper must not hold the locks of the series.
 		var b bytes.Buffer
 		m.WritePrometheus(&b)
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

@@ -50,11 +50,13 @@ type Metrics struct {
 	known sync.Map // requestLabels → requestSeries
 }
 
+// requestLabels are the labels of one series that differ from request to request.
 type requestLabels struct {
 	route, method string
 	status        int
 }
 
+// requestSeries are the two series that every answered request adds to.
 type requestSeries struct {
 	count    *vm.Counter
 	duration *vm.PrometheusHistogram
@@ -73,6 +75,7 @@ func NewMetrics(build buildinfo.Info) *Metrics {
 	return m
 }
 
+// family appends to the exposition, which keeps the order of registration: what a release is judged by comes first.
 func (m *Metrics) family(name, help string, kind Kind) *family {
 	f := &family{name: name, help: help, kind: kind, series: vm.NewSet()}
 	m.families = append(m.families, f)
@@ -102,6 +105,7 @@ func (m *Metrics) RequestDone(route, method string, status int, elapsed time.Dur
 	series.duration.Update(elapsed.Seconds())
 }
 
+// newRequestSeries may run for the same labels in several requests at once; the sets return the same series to all.
 func (m *Metrics) newRequestSeries(l requestLabels) requestSeries {
 	labels := []string{
 		"http_route", l.route,
@@ -121,6 +125,7 @@ func (m *Metrics) WritePrometheus(w io.Writer) {
 		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", f.name, f.help, f.name, f.kind)
 		f.series.WritePrometheus(w)
 	}
+	// Without HELP and TYPE, which the format makes optional: the library knows them only through a global switch.
 	vm.WriteProcessMetrics(w)
 }
 
