@@ -128,13 +128,19 @@ const (
 		FROM books b
 		WHERE s.first_line IS NULL AND s.book_id IS NULL AND b.isbn13 = s.isbn13 AND b.xmin <> pg_current_xact_id()::xid`
 
-	// Several stored books can be the same without an ISBN; the oldest stands for them. The collation is the index's.
+	// Several stored books can be the same without an ISBN; the oldest stands for them. A join of the two tables, because a
+	// subquery for each row may be planned as a walk along the IDs, which takes the square of the rows.
 	matchWithoutISBN = `
-		UPDATE staged_books s SET book_id = (
-			SELECT min(b.id) FROM books b
-			WHERE b.isbn13 IS NULL AND b.title COLLATE "C" = s.title COLLATE "C" AND b.authors = s.authors
-				AND b.published_year IS NOT DISTINCT FROM s.published_year)
-		WHERE s.first_line IS NULL AND s.isbn13 IS NULL`
+		UPDATE staged_books s SET book_id = oldest.id
+		FROM (
+			SELECT s.line, min(b.id) AS id
+			FROM staged_books s
+			JOIN books b ON b.title = s.title AND b.authors = s.authors
+				AND coalesce(b.published_year, 32767) = coalesce(s.published_year, 32767)
+			WHERE s.first_line IS NULL AND s.isbn13 IS NULL AND b.isbn13 IS NULL
+			GROUP BY s.line
+		) oldest
+		WHERE oldest.line = s.line`
 
 	insertRest = `
 		INSERT INTO books (title, authors, isbn13, published_year, language, description)
