@@ -22,11 +22,15 @@ import (
 // Install makes root/.tools/bin/NAME a link to the tool at its pinned version and returns the link's path. It says on
 // standard error what it does and nothing when there is nothing to do. Two processes may install the same tool at once.
 func Install(ctx context.Context, root, toolName string) (string, error) {
-	t, err := Load(ctx, root, toolName)
+	cache, err := repo.Cache()
 	if err != nil {
 		return "", err
 	}
-	cache, err := repo.Cache()
+	return install(ctx, root, cache, toolName)
+}
+
+func install(ctx context.Context, root, cache, toolName string) (string, error) {
+	t, err := Load(ctx, root, toolName)
 	if err != nil {
 		return "", err
 	}
