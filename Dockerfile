@@ -22,10 +22,11 @@ COPY app/ ./
 ARG TARGETOS TARGETARCH
 ARG VERSION=dev
 ARG REVISION=unknown
-# -trimpath and an empty build ID: the same commit gives the same bytes, wherever it is built.
+# -trimpath and an empty build ID: the same commit gives the same bytes, wherever it is built. HTTP/2 is left out (0.35 MB):
+# without TLS net/http does not speak it, and TLS ends at the edge.
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
-    GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
+    GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false -tags nethttpomithttp2 \
       -ldflags "-s -w -buildid= -X bookshelf/app/internal/buildinfo.Version=$VERSION -X bookshelf/app/internal/buildinfo.Revision=$REVISION" \
       -o /out/bookd ./cmd/bookd
 
@@ -48,6 +49,6 @@ ENV ZONEINFO=/usr/share/zoneinfo.zip
 # By number, because there is no passwd file, and because Kubernetes can tell from a number that it is not root.
 USER 65532:65532
 EXPOSE 8080 9090
-HEALTHCHECK --interval=5s --timeout=3s --start-period=15s --retries=3 CMD ["/bookd", "healthcheck"]
+HEALTHCHECK --interval=2s --timeout=3s --start-period=15s --retries=3 CMD ["/bookd", "healthcheck"]
 ENTRYPOINT ["/bookd"]
 CMD ["serve"]

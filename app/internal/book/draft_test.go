@@ -12,15 +12,13 @@ import (
 
 var now = time.Date(2026, 12, 31, 23, 0, 0, 0, time.UTC)
 
-func year(y int) *int { return &y }
-
 func TestNormalizeMakesADraftCanonical(t *testing.T) {
 	t.Parallel()
 	in := Draft{
 		Title:         "\t The Odyssey\u00a0\n",
 		Authors:       []string{" Homer ", "Emily  Wilson"},
 		ISBN:          " 0-393-08905-3 ",
-		PublishedYear: year(-750),
+		PublishedYear: new(-750),
 		Language:      "ENG-us",
 		Description:   "\r\nTell me\r\n\tabout \r\n",
 	}
@@ -28,7 +26,7 @@ func TestNormalizeMakesADraftCanonical(t *testing.T) {
 		Title:         "The Odyssey",
 		Authors:       []string{"Homer", "Emily  Wilson"},
 		ISBN:          "9780393089059",
-		PublishedYear: year(-750),
+		PublishedYear: new(-750),
 		Language:      "en-US",
 		Description:   "Tell me\n\tabout",
 	}
@@ -66,7 +64,7 @@ func TestNormalizeAcceptsOnlyTitleAndAuthor(t *testing.T) {
 func TestNormalizeNamesEveryViolationAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := Draft{
-		Title: " ", Authors: []string{"Homer", "", "\x00"}, ISBN: "123", PublishedYear: year(3000), Language: "_", Description: "\xff",
+		Title: " ", Authors: []string{"Homer", "", "\x00"}, ISBN: "123", PublishedYear: new(3000), Language: "_", Description: "\xff",
 	}.Normalize(now)
 	var invalid *InvalidError
 	if !errors.As(err, &invalid) {
@@ -115,11 +113,11 @@ func TestNormalizeHoldsTheLimits(t *testing.T) {
 			func(d *Draft) { d.Authors = []string{"A", strings.Repeat("a", MaxAuthorLen+1)} }, "/authors/1"},
 		"author of the longest length": {
 			func(d *Draft) { d.Authors = []string{strings.Repeat("a", MaxAuthorLen)} }, ""},
-		"the earliest year":     {func(d *Draft) { d.PublishedYear = year(MinYear) }, ""},
-		"too early":             {func(d *Draft) { d.PublishedYear = year(MinYear - 1) }, "/published_year"},
-		"year 0":                {func(d *Draft) { d.PublishedYear = year(0) }, ""},
-		"next year":             {func(d *Draft) { d.PublishedYear = year(2027) }, ""},
-		"the year after next":   {func(d *Draft) { d.PublishedYear = year(2028) }, "/published_year"},
+		"the earliest year":     {func(d *Draft) { d.PublishedYear = new(MinYear) }, ""},
+		"too early":             {func(d *Draft) { d.PublishedYear = new(MinYear - 1) }, "/published_year"},
+		"year 0":                {func(d *Draft) { d.PublishedYear = new(0) }, ""},
+		"next year":             {func(d *Draft) { d.PublishedYear = new(2027) }, ""},
+		"the year after next":   {func(d *Draft) { d.PublishedYear = new(2028) }, "/published_year"},
 		"description with tabs": {func(d *Draft) { d.Description = "a\n\n\tb" }, ""},
 		"description with a lone carriage return": {
 			func(d *Draft) { d.Description = "a\rb" }, "/description"},
@@ -150,7 +148,7 @@ func TestTheNextYearIsCountedInUTC(t *testing.T) {
 	t.Parallel()
 	// In this zone it is 2027 already, in UTC still 2026.
 	ahead := now.Add(30 * time.Minute).In(time.FixedZone("ahead", 14*3600))
-	if _, err := (Draft{Title: "T", Authors: []string{"A"}, PublishedYear: year(2028)}).Normalize(ahead); err == nil {
+	if _, err := (Draft{Title: "T", Authors: []string{"A"}, PublishedYear: new(2028)}).Normalize(ahead); err == nil {
 		t.Error("2028 is accepted while it is 2026 in UTC")
 	}
 }

@@ -10,11 +10,11 @@ import (
 
 func TestQueryNormalize(t *testing.T) {
 	t.Parallel()
-	got, err := Query{Author: " Dumas ", Title: "\tMonte ", ISBN: "0-14-044926-4", Year: year(1844), Language: "FRA", Limit: 1}.Normalize()
+	got, err := Query{Author: " Dumas ", Title: "\tMonte ", ISBN: "0-14-044926-4", Year: new(1844), Language: "FRA", Limit: 1}.Normalize()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Query{Author: "Dumas", Title: "Monte", ISBN: "9780140449266", Year: year(1844), Language: "fr", Limit: 1}
+	want := Query{Author: "Dumas", Title: "Monte", ISBN: "9780140449266", Year: new(1844), Language: "fr", Limit: 1}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
 	}
@@ -32,11 +32,11 @@ func TestQueryNormalizeNamesWhatIsWrong(t *testing.T) {
 		"title with a NUL":        {func(q *Query) { q.Title = "a\x00" }, "/title"},
 		"title too long":          {func(q *Query) { q.Title = strings.Repeat("a", MaxFilterLen+1) }, "/title"},
 		"ISBN with a wrong digit": {func(q *Query) { q.ISBN = "9780306406158" }, "/isbn"},
-		"year out of range":       {func(q *Query) { q.Year = year(MaxYear + 1) }, "/year"},
+		"year out of range":       {func(q *Query) { q.Year = new(MaxYear + 1) }, "/year"},
 		"language of no form":     {func(q *Query) { q.Language = "*" }, "/language"},
 		"unknown sort key":        {func(q *Query) { q.Sort.Key = ByYear + 1 }, "/sort"},
 		"position with a NUL":     {func(q *Query) { q.After = &Position{Title: "\x00"} }, "/cursor"},
-		"position of no year":     {func(q *Query) { q.After = &Position{Year: year(MinYear - 1)} }, "/cursor"},
+		"position of no year":     {func(q *Query) { q.After = &Position{Year: new(MinYear - 1)} }, "/cursor"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -73,7 +73,7 @@ func Command(
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer in.Close() //nolint:errcheck // only read from
 	// A read from a terminal or another program's output cannot be interrupted, but the pipe that stands before it can be
 	// closed. The goroutine behind it then ends with its next write, or with the process.
 	stop := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })

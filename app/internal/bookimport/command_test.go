@@ -19,6 +19,7 @@ import (
 
 // noDatabase fails the test when the command asks for the database.
 func noDatabase(t *testing.T) func(context.Context) (*postgres.Store, error) {
+	t.Helper()
 	return func(context.Context) (*postgres.Store, error) {
 		t.Error("the command opened the database")
 		return nil, errors.New("no database")
@@ -107,8 +108,7 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 	if err := bookimport.Command(t.Context(), []string{dir}, noDatabase(t), nil, &out, &out); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("a directory: %v, want an error that says so", err)
 	}
-	var usage *bookimport.UsageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*bookimport.UsageError](err); ok {
 		t.Errorf("a missing file is taken for a wrong command line: %v", err)
 	}
 }

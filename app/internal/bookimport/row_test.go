@@ -13,13 +13,11 @@ import (
 
 var today = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 
-func year(y int) *int { return &y }
-
 func TestYearsAsFilesWriteThem(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]*int{
-		"": nil, "  ": nil, "1997": year(1997), " 1997 ": year(1997), "1997.0": year(1997), "1997.": year(1997), "1997.000": year(1997),
-		"-750.0": year(-750), "0": year(0), "+8": year(8), "0119": year(119),
+		"": nil, "  ": nil, "1997": new(1997), " 1997 ": new(1997), "1997.0": new(1997), "1997.": new(1997), "1997.000": new(1997),
+		"-750.0": new(-750), "0": new(0), "+8": new(8), "0119": new(119),
 	} {
 		got, err := parseYear(in)
 		if err != nil {
@@ -94,7 +92,7 @@ func TestDraftsOfRows(t *testing.T) {
 	}{
 		"everything": {
 			line: `{"title":"T","authors":["A","B"],"isbn13":"9780439023481","published_year":1997.0,"language":"eng","description":"D"}`,
-			want: book.Draft{Title: "T", Authors: []string{"A", "B"}, ISBN: "9780439023481", PublishedYear: year(1997), Language: "en", Description: "D"},
+			want: book.Draft{Title: "T", Authors: []string{"A", "B"}, ISBN: "9780439023481", PublishedYear: new(1997), Language: "en", Description: "D"},
 		},
 		"authors in one field": {
 			line: `{"title":"T","author":" A ;; B;"}`,
@@ -118,7 +116,7 @@ func TestDraftsOfRows(t *testing.T) {
 		},
 		"numbers as text": {
 			line: `{"title":"T","authors":["A"],"isbn10":439023483,"published_year":"-750"}`,
-			want: book.Draft{Title: "T", Authors: []string{"A"}, ISBN: "9780439023481", PublishedYear: year(-750)}, repairs: []Reason{RepairISBNZeros},
+			want: book.Draft{Title: "T", Authors: []string{"A"}, ISBN: "9780439023481", PublishedYear: new(-750)}, repairs: []Reason{RepairISBNZeros},
 		},
 		"mapped": {
 			line: `{"name":"T","title":"no","by":["A"]}`, opts: Options{Mapping: Mapping{"title": "name", "authors": "by"}},

@@ -19,8 +19,6 @@ import (
 	"bookshelf/app/internal/postgres/pgtest"
 )
 
-func year(y int) *int { return &y }
-
 func silent(bookimport.Progress) {}
 
 // importCSV runs an import that must succeed.
@@ -120,10 +118,10 @@ func TestAnImportAccountsForEveryRow(t *testing.T) {
 		t.Errorf("report (-want +got):\n%s", diff)
 	}
 	wantBooks := []book.Book{
-		{Title: "The Raven", Authors: []string{"Edgar Allan Poe"}, PublishedYear: year(1845), Language: "en", Version: 1},
-		{Title: "Emma", Authors: []string{"Jane Austen"}, ISBN13: "9780141439587", PublishedYear: year(1815), Language: "en", Version: 1},
-		{Title: "The Raven", Authors: []string{"Edgar Allan Poe"}, PublishedYear: year(1846), Version: 1},
-		{Title: "Iliad", Authors: []string{"Homer"}, ISBN13: "9780140275360", PublishedYear: year(-750), Language: "grc", Version: 1},
+		{Title: "The Raven", Authors: []string{"Edgar Allan Poe"}, PublishedYear: new(1845), Language: "en", Version: 1},
+		{Title: "Emma", Authors: []string{"Jane Austen"}, ISBN13: "9780141439587", PublishedYear: new(1815), Language: "en", Version: 1},
+		{Title: "The Raven", Authors: []string{"Edgar Allan Poe"}, PublishedYear: new(1846), Version: 1},
+		{Title: "Iliad", Authors: []string{"Homer"}, ISBN13: "9780140275360", PublishedYear: new(-750), Language: "grc", Version: 1},
 	}
 	if diff := cmp.Diff(wantBooks, stored(t, s), ignoreServer); diff != "" {
 		t.Errorf("books (-want +got):\n%s", diff)
@@ -178,10 +176,10 @@ func TestStoredBooksAreSkippedUpdatedOrEndTheImport(t *testing.T) {
 		"The Raven,Edgar Allan Poe,,1845,en,A poem\n" +
 		"Iliad,Homer,,,,\n"
 	emma := book.Book{
-		Title: "Emma", Authors: []string{"Jane Austen"}, ISBN13: "9780141439587", PublishedYear: year(1815),
+		Title: "Emma", Authors: []string{"Jane Austen"}, ISBN13: "9780141439587", PublishedYear: new(1815),
 		Language: "en", Description: "A novel", Version: 1,
 	}
-	raven := book.Book{Title: "The Raven", Authors: []string{"Edgar Allan Poe"}, PublishedYear: year(1845), Version: 1}
+	raven := book.Book{Title: "The Raven", Authors: []string{"Edgar Allan Poe"}, PublishedYear: new(1845), Version: 1}
 	iliad := book.Book{Title: "Iliad", Authors: []string{"Homer"}, Version: 1}
 	newEmma, newRaven := emma, raven
 	newEmma.Title, newEmma.Language, newEmma.Version = "Emma: A Novel", "en-GB", 2 // an empty field keeps what is stored
@@ -259,6 +257,7 @@ func TestAnImportThatIsInterruptedLeavesNothing(t *testing.T) {
 			return rowsThen(5000, cancel)
 		}},
 		"by the server ending the connection": {func(t *testing.T, d *pgtest.Database, _ func()) io.Reader {
+			t.Helper()
 			return rowsThen(5000, func() {
 				_, err := d.Conn(t, d.Superuser).Exec(t.Context(),
 					"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")

@@ -86,13 +86,13 @@ var constraintCases = map[string]struct {
 	"books_published_year_range": {
 		"/published_year",
 		[]func(*book.Draft){
-			func(d *book.Draft) { d.PublishedYear = year(book.MinYear) },
-			func(d *book.Draft) { d.PublishedYear = year(0) },
-			func(d *book.Draft) { d.PublishedYear = year(book.MaxYear) },
+			func(d *book.Draft) { d.PublishedYear = new(book.MinYear) },
+			func(d *book.Draft) { d.PublishedYear = new(0) },
+			func(d *book.Draft) { d.PublishedYear = new(book.MaxYear) },
 		},
 		[]func(*book.Draft){
-			func(d *book.Draft) { d.PublishedYear = year(book.MinYear - 1) },
-			func(d *book.Draft) { d.PublishedYear = year(book.MaxYear + 1) },
+			func(d *book.Draft) { d.PublishedYear = new(book.MinYear - 1) },
+			func(d *book.Draft) { d.PublishedYear = new(book.MaxYear + 1) },
 		},
 	},
 	"books_language_form": {

@@ -80,7 +80,7 @@ func randomDraft(random *rand.Rand) book.Draft {
 	titles := []string{"Emma", "emma", "Émile", "Zadig", "Ænigma", "É", "Emma ", "日本", "😀"}
 	d := book.Draft{Title: strings.TrimSpace(titles[random.IntN(len(titles))]), Authors: []string{"A"}}
 	if y := random.IntN(6); y > 0 {
-		d.PublishedYear = year(y - 3)
+		d.PublishedYear = new(y - 3)
 	}
 	return d
 }
@@ -160,9 +160,9 @@ func TestFiltersFindExactlyWhatTheyPromise(t *testing.T) {
 	d := pgtest.New(t)
 	s := d.Store(t)
 	for _, draft := range []book.Draft{
-		{Title: "Émile", Authors: []string{"Jean-Jacques Rousseau"}, PublishedYear: year(1762), Language: "fr", ISBN: "9782080711175"},
-		{Title: "100 % Wolf_e\\n", Authors: []string{"A. One", "ÖZGÜR Two"}, PublishedYear: year(0), Language: "en-US"},
-		{Title: "Der Wolf", Authors: []string{"O'Neil"}, PublishedYear: year(-44), Language: "enm"},
+		{Title: "Émile", Authors: []string{"Jean-Jacques Rousseau"}, PublishedYear: new(1762), Language: "fr", ISBN: "9782080711175"},
+		{Title: "100 % Wolf_e\\n", Authors: []string{"A. One", "ÖZGÜR Two"}, PublishedYear: new(0), Language: "en-US"},
+		{Title: "Der Wolf", Authors: []string{"O'Neil"}, PublishedYear: new(-44), Language: "enm"},
 		{Title: "Emma", Authors: []string{"Jane Austen"}, Language: "en"},
 	} {
 		mustCreate(t, s, draft)
@@ -184,8 +184,8 @@ func TestFiltersFindExactlyWhatTheyPromise(t *testing.T) {
 		"not across two authors":            {book.Query{Author: "One ÖZ"}, nil},
 		"ISBN with hyphens":                 {book.Query{ISBN: "978-2-08-071117-5"}, []string{"Émile"}},
 		"ISBN-10":                           {book.Query{ISBN: "2080711172"}, []string{"Émile"}},
-		"year":                              {book.Query{Year: year(-44)}, []string{"Der Wolf"}},
-		"year 0 is not a missing year":      {book.Query{Year: year(0)}, []string{"100 % Wolf_e\\n"}},
+		"year":                              {book.Query{Year: new(-44)}, []string{"Der Wolf"}},
+		"year 0 is not a missing year":      {book.Query{Year: new(0)}, []string{"100 % Wolf_e\\n"}},
 		"language range":                    {book.Query{Language: "EN"}, []string{"100 % Wolf_e\\n", "Emma"}},
 		"language with region":              {book.Query{Language: "en-us"}, []string{"100 % Wolf_e\\n"}},
 		"all must hold":                     {book.Query{Title: "wolf", Language: "en"}, []string{"100 % Wolf_e\\n"}},
@@ -231,7 +231,7 @@ func TestEveryOrderIsReadFromAnIndex(t *testing.T) {
 		}
 	}
 	for name, sort := range sorts {
-		for _, after := range []*book.Position{nil, {ID: 2500, Title: "8", Year: year(150)}, {ID: 2500}} {
+		for _, after := range []*book.Position{nil, {ID: 2500, Title: "8", Year: new(150)}, {ID: 2500}} {
 			sql, args := postgres.ListStatement(book.Query{Sort: sort, Limit: 10, After: after})
 			rows, err := conn.Query(t.Context(), "EXPLAIN "+sql, args...)
 			if err != nil {

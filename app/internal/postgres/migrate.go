@@ -133,8 +133,7 @@ func requireGroupRole(ctx context.Context, pool *pgxpool.Pool) error {
 
 // logResults logs what was applied, also when a later migration failed.
 func logResults(logger *slog.Logger, results []*goose.MigrationResult, err error) {
-	var partial *goose.PartialError
-	if errors.As(err, &partial) {
+	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
 		results = partial.Applied
 	}
 	for _, r := range results {

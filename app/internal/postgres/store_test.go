@@ -23,12 +23,10 @@ import (
 // ignoreTimes compares books without the two values that the server's clock decides.
 var ignoreTimes = cmpopts.IgnoreFields(book.Book{}, "CreatedAt", "UpdatedAt")
 
-func year(y int) *int { return &y }
-
 func persuasion() book.Draft {
 	return book.Draft{
 		Title: "Persuasion", Authors: []string{"Jane Austen"}, ISBN: "9780141439686",
-		PublishedYear: year(1817), Language: "en", Description: "Anne Elliot\n\nA second chance.",
+		PublishedYear: new(1817), Language: "en", Description: "Anne Elliot\n\nA second chance.",
 	}
 }
 
@@ -48,7 +46,7 @@ func TestStoreKeepsWhatItWasGiven(t *testing.T) {
 	full := mustCreate(t, s, persuasion())
 	want := book.Book{
 		ID: full.ID, Title: "Persuasion", Authors: []string{"Jane Austen"}, ISBN13: "9780141439686",
-		PublishedYear: year(1817), Language: "en", Description: "Anne Elliot\n\nA second chance.", Version: 1,
+		PublishedYear: new(1817), Language: "en", Description: "Anne Elliot\n\nA second chance.", Version: 1,
 	}
 	if diff := cmp.Diff(want, full, ignoreTimes); diff != "" {
 		t.Errorf("created book (-want +got):\n%s", diff)
