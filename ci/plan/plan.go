@@ -1,0 +1,77 @@
+// Package plan decides what the pipeline does: which images it runs, which modules it tests, which tags an image gets,
+// whether a scan passes. It is plain Go with no engine behind it, so the same decisions are taken, and tested, anywhere.
+package plan
+
+import "time"
+
+// Images are the references of the images that the pipeline runs.
+type Images struct {
+	Go       string // compiles and tests; also the first stage of the Dockerfile
+	Postgres string // the database of tests and of the development stack
+	Trivy    string // scans, and writes the SBOM
+	Cosign   string // signs and verifies
+}
+
+// DefaultImages is the one table of them. The base images are named as everywhere else in the repository and follow their
+// patch releases; the tools handle credentials and verdicts, so they are pinned to a digest as well as a version.
+func DefaultImages() Images {
+	return Images{
+		Go:       "golang:1.26-trixie",
+		Postgres: "postgres:17-trixie",
+		Trivy:    "aquasec/trivy:0.72.0@sha256:cffe3f5161a47a6823fbd23d985795b3ed72a4c806da4c4df16266c02accdd6f",
+		Cosign:   "ghcr.io/sigstore/cosign/cosign:v3.1.3@sha256:9e5c2f2edc34351160407ca3416c61855bdf9403c3c5936e0f0be7fc261611b8",
+	}
+}
+
+// Or returns the images with each one that is named in chosen instead of the default.
+func (i Images) Or(chosen Images) Images {
+	for _, pair := range []struct{ to, from *string }{
+		{&i.Go, &chosen.Go}, {&i.Postgres, &chosen.Postgres}, {&i.Trivy, &chosen.Trivy}, {&i.Cosign, &chosen.Cosign},
+	} {
+		if *pair.from != "" {
+			*pair.to = *pair.from
+		}
+	}
+	return i
+}
+
+// Platforms are those that an image is published for, as os/architecture.
+func Platforms() []string {
+	return []string{"linux/amd64", "linux/arm64"}
+}
+
+// Module is one Go module of the repository and what its tests see.
+type Module struct {
+	Dir string
+	// Inputs are the paths below the root that its tests read, so that a change elsewhere does not run them again.
+	Inputs []string
+	// Services tells that the tests get a database and may not skip for want of a service. The others of a module need a
+	// container engine, which a container does not have: `make test` runs those.
+	Services bool
+}
+
+// Modules is the matrix of what is tested.
+func Modules() []Module {
+	return []Module{
+		{Dir: "app", Inputs: []string{"app", "docs/*.md"}, Services: true},
+		{Dir: "ci", Inputs: []string{
+			"ci", "tools", "app", "dagger.json", "go.work", "Dockerfile", ".dockerignore", ".gitignore", ".gitattributes", ".github", "docs/*.md",
+		}},
+		{Dir: "infra", Inputs: []string{"infra", "docs/*.md", "go.work"}},
+		{Dir: "tools", Inputs: []string{"tools", "go.work", "Dockerfile", "docker-compose.yml", ".golangci.yml"}},
+	}
+}
+
+// Analysed are the modules that are searched for known vulnerabilities: all whose code is run outside of a test.
+func Analysed() []string {
+	return []string{"app", "ci", "infra", "tools"}
+}
+
+// BuildInputs are the paths below the root that go into the image.
+func BuildInputs() []string {
+	return []string{"Dockerfile", ".dockerignore", "app"}
+}
+
+// MaxDatabaseAge is how old the vulnerability database may be. A new one appears every few hours; three days bridge a
+// weekend on which its registry is down, and no more.
+const MaxDatabaseAge = 72 * time.Hour
