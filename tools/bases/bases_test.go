@@ -2,7 +2,6 @@ package main
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"bookshelf/tools/internal/apt"
@@ -91,15 +90,5 @@ func TestARecipeChangesWithItsFiles(t *testing.T) {
 		if before == after {
 			t.Errorf("%s: another file gives the same recipe", b.name)
 		}
-	}
-}
-
-func TestOnlyImagesOfTheTableCanBeAskedFor(t *testing.T) {
-	t.Parallel()
-	if chosen, err := choose([]string{"postgres:17-trixie"}); err != nil || len(chosen) != 1 {
-		t.Errorf("choose: %v, %v", chosen, err)
-	}
-	if _, err := choose([]string{"postgres:16"}); err == nil || !strings.Contains(err.Error(), "postgres:16") {
-		t.Errorf("choose: %v, want the unknown name", err)
 	}
 }

@@ -26,6 +26,8 @@ type layer struct {
 	size int64
 }
 
+// newLayer makes an empty layer in a new file of dir. The file and not the memory holds it: the one with Go has half a
+// gigabyte.
 func newLayer(dir string) (*layer, error) {
 	f, err := os.CreateTemp(dir, "layer-*.tar")
 	if err != nil {
@@ -34,6 +36,7 @@ func newLayer(dir string) (*layer, error) {
 	return &layer{file: f, sum: sha256.New()}, nil
 }
 
+// Write implements io.Writer.
 func (l *layer) Write(p []byte) (int, error) {
 	n, err := l.file.Write(p)
 	l.sum.Write(p[:n])
@@ -41,6 +44,7 @@ func (l *layer) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// digest is the layer's SHA-256 in hexadecimal. With no compression it is also the diff ID of the image specification.
 func (l *layer) digest() string { return hex.EncodeToString(l.sum.Sum(nil)) }
 
 // remove gives the space back. Its folder is removed as a whole at the end, so failing here loses nothing.
@@ -62,6 +66,7 @@ type imageConfig struct {
 	History []history `json:"history"`
 }
 
+// history is what `docker history` shows of a layer.
 type history struct {
 	Created   time.Time `json:"created"`
 	CreatedBy string    `json:"created_by"`
@@ -134,6 +139,7 @@ func load(ctx context.Context, name string, config imageConfig, l *layer) error 
 	return written
 }
 
+// addLayer copies the layer from its file's current position.
 func addLayer(out *tar.Writer, name string, l *layer) error {
 	if err := out.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: l.size, Typeflag: tar.TypeReg}); err != nil {
 		return err

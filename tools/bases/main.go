@@ -12,32 +12,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"text/tabwriter"
 
+	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/docker"
 	"bookshelf/tools/internal/filelock"
 	"bookshelf/tools/internal/repo"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "bases: interrupted; run it again to go on")
-		os.Exit(1)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "bases:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("bases", run) }
 
+// run provides the images that args name, or all of the table. It asks the engine and nobody else when all are there, so
+// that it costs nothing to call it before everything else.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bases", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -45,7 +33,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	images, err := choose(flags.Args())
+	images, err := command.Choose("base image", table, func(b base) string { return b.name }, flags.Args())
 	if err != nil {
 		return err
 	}
@@ -75,25 +63,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	return provide(ctx, missing, stderr)
-}
-
-// choose returns the images of the table called names, or all of them.
-func choose(names []string) ([]base, error) {
-	if len(names) == 0 {
-		return table, nil
-	}
-	var chosen []base
-next:
-	for _, name := range names {
-		for _, b := range table {
-			if b.name == name {
-				chosen = append(chosen, b)
-				continue next
-			}
-		}
-		return nil, fmt.Errorf("%q is not a base image of this repository; tools/bases/table.go lists them", name)
-	}
-	return chosen, nil
 }
 
 // wanted returns the images that are missing, or are stand-ins made by an older recipe.

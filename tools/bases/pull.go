@@ -14,6 +14,8 @@ import (
 	"bookshelf/tools/internal/term"
 )
 
+// A registry that is out of reach costs time at every start of a new machine, so it is given up soon; one that answers may
+// be slow.
 const (
 	// firstAnswer is how long a registry may take to say that it has the image. The engine itself would try for minutes.
 	firstAnswer = 15 * time.Second

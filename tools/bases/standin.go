@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"bookshelf/tools/internal/apt"
+	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/docker"
 	"bookshelf/tools/internal/term"
 )
@@ -132,11 +133,13 @@ func (b base) bootstrap(ctx context.Context, mirrors apt.Mirrors, l *layer) erro
 	case packed != nil:
 		return packed
 	case err != nil:
-		return fmt.Errorf("mmdebstrap: %w\n%s", err, tail(strings.TrimSpace(complaint.String()), 8))
+		return fmt.Errorf("mmdebstrap: %w\n%s", err, command.Tail(complaint.String(), 8))
 	}
 	return out.Close()
 }
 
+// mmdebstrap is the command that writes a Debian root as a tar stream to its standard output. As root it works in a plain
+// folder, as anybody else in a user namespace: it chooses itself.
 func mmdebstrap(ctx context.Context, b base, mirrors apt.Mirrors) *exec.Cmd {
 	args := []string{"--variant=minbase", "--format=tar"}
 	if len(b.packages) > 0 {
@@ -202,6 +205,7 @@ func pack(ctx context.Context, b base, root io.Reader, out *tar.Writer) error {
 	return err
 }
 
+// addFile writes a file of the table, or a directory. Times are left at zero: they would change the layer for nothing.
 func addFile(out *tar.Writer, f file) error {
 	header := &tar.Header{Name: f.path, Mode: f.mode, Uid: f.uid, Gid: f.gid, Size: int64(len(f.content)), Typeflag: tar.TypeReg}
 	if strings.HasSuffix(f.path, "/") {
@@ -256,6 +260,8 @@ func addGo(ctx context.Context, out *tar.Writer) error {
 	return nil
 }
 
+// addGoFile writes one file of the Go installation, owned by root and readable by all, whatever it is on the host: a
+// toolchain in a module cache is read-only and somebody's own.
 func addGoFile(out *tar.Writer, path, name string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -277,9 +283,4 @@ func addGoFile(out *tar.Writer, path, name string) error {
 	}
 	_, err = io.Copy(out, f)
 	return err
-}
-
-func tail(text string, n int) string {
-	lines := strings.Split(text, "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

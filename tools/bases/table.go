@@ -164,6 +164,8 @@ func (b base) drops(name string) bool {
 	return false
 }
 
+// matches is path.Match for patterns that are constants of this file, where a malformed one is a mistake that the first
+// image shows.
 func matches(pattern, name string) bool {
 	ok, err := path.Match(pattern, name)
 	return err == nil && ok

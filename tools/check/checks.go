@@ -17,6 +17,7 @@ import (
 	"bookshelf/tools/internal/pinned"
 )
 
+// checker carries out the checks of one repository.
 type checker struct {
 	root    string
 	modules []modules.Module
@@ -55,6 +56,8 @@ func output(ctx context.Context, dir string, env []string, name string, args ...
 	return "", err
 }
 
+// format lists files that gofmt would write differently. It mends nothing: a check that changes files hides what was
+// committed.
 func (c checker) format(ctx context.Context) (string, error) {
 	files, err := c.files(ctx, "*.go")
 	if err != nil {
@@ -89,6 +92,7 @@ func (c checker) goLines(context.Context) (string, error) {
 	return complaint.String(), nil
 }
 
+// goLine returns the go line of a go.mod or go.work, as it is written.
 func goLine(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -151,6 +155,20 @@ func (c checker) scripts(ctx context.Context) (string, error) {
 	return complaint.String(), nil
 }
 
+// vet comes before the linter although that vets as well: it also says when a module does not compile at all.
+// workflows asks actionlint about what GitHub would run. It looks at the scripts in them too where shellcheck is installed.
+func (c checker) workflows(ctx context.Context) (string, error) {
+	files, err := c.files(ctx, ".github/workflows/*.yml", ".github/workflows/*.yaml")
+	if err != nil || len(files) == 0 {
+		return "", err
+	}
+	linter, err := pinned.Install(ctx, c.root, "actionlint")
+	if err != nil {
+		return "", err
+	}
+	return output(ctx, c.root, nil, linter, append([]string{"-no-color"}, files...)...)
+}
+
 func (c checker) vet(ctx context.Context) (string, error) {
 	return c.everywhere(ctx, modules.Module.Env, "go", "vet", "./...")
 }
@@ -163,6 +181,7 @@ func (c checker) tidy(ctx context.Context) (string, error) {
 	return c.everywhere(ctx, alone, "go", "mod", "tidy", "-diff")
 }
 
+// lint runs the pinned linter, so that a finding here is a finding for everybody.
 func (c checker) lint(ctx context.Context) (string, error) {
 	linter, err := pinned.Install(ctx, c.root, "golangci-lint")
 	if err != nil {

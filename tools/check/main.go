@@ -1,5 +1,5 @@
 // Command check runs the static checks of every module and says in one line per check how it went: format, vet, lint,
-// tidy modules, one go line everywhere, no left-over replacement, shell scripts.
+// tidy modules, one go line everywhere, no left-over replacement, shell scripts, workflows.
 //
 //	GOWORK=off go run -C tools ./check [NAME…]
 package main
@@ -9,28 +9,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/modules"
 	"bookshelf/tools/internal/repo"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "check:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("check", run) }
 
-func run(ctx context.Context, names []string, stdout io.Writer) error {
+// run carries out the checks that names names, or all, and goes on after one that fails: a person wants the whole list.
+func run(ctx context.Context, names []string, stdout, _ io.Writer) error {
 	root, err := repo.Root()
 	if err != nil {
 		return err
@@ -39,7 +29,7 @@ func run(ctx context.Context, names []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	checks, err := choose(checker{root: root, modules: mods}.all(), names)
+	checks, err := command.Choose("check", checker{root: root, modules: mods}.all(), func(c check) string { return c.name }, names)
 	if err != nil {
 		return err
 	}
@@ -83,23 +73,9 @@ func (c checker) all() []check {
 		{"golines", c.goLines},
 		{"replacements", c.replacements},
 		{"scripts", c.scripts},
+		{"workflows", c.workflows},
 		{"vet", c.vet},
 		{"tidy", c.tidy},
 		{"lint", c.lint},
 	}
-}
-
-func choose(checks []check, names []string) ([]check, error) {
-	if len(names) == 0 {
-		return checks, nil
-	}
-	var chosen []check
-	for _, name := range names {
-		i := slices.IndexFunc(checks, func(c check) bool { return c.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no check %q", name)
-		}
-		chosen = append(chosen, checks[i])
-	}
-	return chosen, nil
 }

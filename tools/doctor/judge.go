@@ -37,6 +37,7 @@ type facts struct {
 	root bool
 }
 
+// level says how bad a finding is, and with that whether it stops what comes after the check.
 type level string
 
 const (
@@ -54,6 +55,7 @@ type finding struct {
 	mendable bool   // fix can be run for the person
 }
 
+// String is the finding in one line: what, why, how to mend it.
 func (f finding) String() string {
 	return fmt.Sprintf("%s: %s; mend it with: %s", f.what, f.why, f.fix)
 }
@@ -88,6 +90,7 @@ func judge(f facts) []finding {
 	return ordered
 }
 
+// judgeCommands looks at what must be installed. make itself is not asked about: without it nobody gets here.
 func judgeCommands(f facts) []finding {
 	var found []finding
 	if older(f.goVersion, f.goWanted) {
@@ -107,6 +110,8 @@ func judgeCommands(f facts) []finding {
 	return found
 }
 
+// judgeEngine looks at the container engine and at what it needs to build images. Without an engine nothing can be said of
+// the rest, so that is then the only finding.
 func judgeEngine(f facts) []finding {
 	if !f.dockerCommand {
 		return []finding{f.packageFinding(necessary, "docker is missing", "everything runs in containers", "docker.io")}
@@ -138,6 +143,8 @@ func judgeEngine(f facts) []finding {
 	return found
 }
 
+// silentEngine finds the likeliest reason why nothing answers. The remedy depends on it: starting a local engine does not
+// help who may not talk to it, or who has set another address.
 func (f facts) silentEngine() finding {
 	problem := finding{
 		level: necessary,
@@ -158,6 +165,8 @@ func (f facts) silentEngine() finding {
 	return problem
 }
 
+// judgeRoom looks at what is about to be used up: disk and port. The port's owner cannot be named here, because only root
+// may see the processes of others; the remedy shows how.
 func judgeRoom(f facts) []finding {
 	var found []finding
 	if f.diskFree < goodDisk {
@@ -184,6 +193,8 @@ func judgeRoom(f facts) []finding {
 	return found
 }
 
+// judgeClock gives one finding even when both signs agree. The network's word counts first, because a file may come from
+// a machine that was wrong.
 func judgeClock(f facts) []finding {
 	const mend = "set the clock: sudo timedatectl set-ntp true"
 	if f.clockSkew.Abs() > toleratedSkew {
@@ -218,6 +229,7 @@ func (f facts) packageFinding(l level, what, why, packages string) finding {
 	return finding{level: l, what: what, why: why, fix: "install " + packages}
 }
 
+// sudo is what a command that needs root begins with.
 func (f facts) sudo() string {
 	if f.root {
 		return ""
@@ -240,6 +252,7 @@ func older(have, want string) bool {
 	return false
 }
 
+// numbers are the leading numbers of a version's parts: 1.27rc1 is 1, 27.
 func numbers(version string) []int {
 	var list []int
 	for part := range strings.SplitSeq(version, ".") {
@@ -259,4 +272,5 @@ func numbers(version string) []int {
 	return list
 }
 
+// gigabytes is how disk sizes are told, in units of 10⁹ bytes as on the disk's box.
 func gigabytes(bytes int64) string { return fmt.Sprintf("%.1f GB", float64(bytes)/1e9) }

@@ -7,29 +7,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
-	"syscall"
 
+	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/repo"
 	"bookshelf/tools/internal/term"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "doctor:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("doctor", run) }
 
+// run looks, offers to mend what can be mended, and looks again if anything was tried: the second look decides.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -87,6 +78,8 @@ func offerToMend(ctx context.Context, findings []finding, stderr io.Writer) bool
 	return tried
 }
 
+// report prints the findings and, unless quiet, a last line that sums up. Its error says how many are necessary; advice and
+// notes never stop anybody.
 func report(findings []finding, facts facts, quiet bool, stdout io.Writer) error {
 	missing := 0
 	for _, f := range findings {

@@ -29,6 +29,8 @@ type probe struct {
 	ownLabel string
 }
 
+// gather asks everything. A question that cannot be answered is a fact of its own where that means something (no engine),
+// and an error where it means that this check itself is broken (no go.work).
 func (p probe) gather(ctx context.Context) (facts, error) {
 	f := facts{
 		git:           has("git"),
@@ -65,6 +67,7 @@ func (p probe) gather(ctx context.Context) (facts, error) {
 	return f, ctx.Err()
 }
 
+// has tells whether a command is on the PATH.
 func has(command string) bool {
 	_, err := exec.LookPath(command)
 	return err == nil
@@ -85,6 +88,7 @@ func wantedGo(file string) (string, error) {
 	return "", errors.New("go.work has no go line")
 }
 
+// askEngine fills in what the engine and its client tell of themselves.
 func (p probe) askEngine(ctx context.Context, f *facts) {
 	// An engine that is starting, or a DOCKER_HOST that nobody answers, must not hang a check.
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -138,6 +142,8 @@ func leastFree(ctx context.Context, root string, engine bool) (int64, error) {
 	return least, nil
 }
 
+// askPort tries to listen where the environment will. Only trying tells: a list of listening sockets does not know of
+// reserved ports or missing rights.
 func (p probe) askPort(ctx context.Context, f *facts) error {
 	host, port, err := net.SplitHostPort(p.port)
 	if err != nil {

@@ -13,33 +13,28 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/docker"
 	"bookshelf/tools/internal/pinned"
 	"bookshelf/tools/internal/repo"
 	"bookshelf/tools/internal/term"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "image:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("image", run) }
 
-func run(ctx context.Context, args []string) error {
+// run builds one image and prints it in one line: tag, ID, size, time.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
+	flags.SetOutput(stderr)
 	var o options
 	flags.BoolVar(&o.noCache, "no-cache", false, "build every step anew")
 	flags.StringVar(&o.source, "source", "", "folder to build from (default the repository)")
@@ -71,7 +66,7 @@ func run(ctx context.Context, args []string) error {
 	if image == nil {
 		return fmt.Errorf("the builder made %s, but the engine does not have it", id)
 	}
-	fmt.Printf("%s  %s  %.1f MB  built in %.1f s\n", o.tag, id, float64(image.Size)/1e6, time.Since(began).Seconds())
+	fmt.Fprintf(stdout, "%s  %s  %.1f MB  built in %.1f s\n", o.tag, id, float64(image.Size)/1e6, time.Since(began).Seconds())
 	return nil
 }
 

@@ -3,28 +3,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/signal"
+	"io"
 	"strings"
-	"syscall"
 
+	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/pinned"
 	"bookshelf/tools/internal/repo"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "install:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("install", run) }
 
-func run(ctx context.Context, names []string) error {
+// run installs the tools one after the other: each build uses every core.
+func run(ctx context.Context, names []string, _, _ io.Writer) error {
 	root, err := repo.Root()
 	if err != nil {
 		return err
@@ -34,9 +25,6 @@ func run(ctx context.Context, names []string) error {
 	}
 	for _, name := range names {
 		if _, err := pinned.Install(ctx, root, name); err != nil {
-			if errors.Is(err, context.Canceled) {
-				return fmt.Errorf("%s: interrupted, nothing half-built is left behind", name)
-			}
 			return err
 		}
 	}

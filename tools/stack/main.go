@@ -9,30 +9,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/docker"
 	"bookshelf/tools/internal/pinned"
 	"bookshelf/tools/internal/repo"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "stack:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("stack", run) }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	if len(args) != 1 {
 		return errors.New("usage: stack up|down|compose")
 	}
@@ -47,7 +40,7 @@ func run(ctx context.Context, args []string) error {
 	s := stack{root: root, compose: compose}
 	switch args[0] {
 	case "up":
-		return s.up(ctx)
+		return s.up(ctx, stdout)
 	case "down":
 		return s.down(ctx)
 	case "compose":
@@ -72,12 +65,14 @@ func findCompose(ctx context.Context, root string) ([]string, error) {
 	return []string{path}, nil
 }
 
+// stack is the project of docker-compose.yml, named by Compose after the repository's folder.
 type stack struct {
 	root    string
 	compose []string
 }
 
-func (s stack) up(ctx context.Context) error {
+// up starts what does not run, waits until the app is healthy and prints where its books are.
+func (s stack) up(ctx context.Context, stdout io.Writer) error {
 	if err := makeSecrets(filepath.Join(s.root, "secrets")); err != nil {
 		return err
 	}
@@ -96,7 +91,7 @@ func (s stack) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("http://%s/api/v1/books\n", address)
+	fmt.Fprintf(stdout, "http://%s/api/v1/books\n", address)
 	return nil
 }
 
@@ -123,8 +118,10 @@ func waitHealthy(ctx context.Context, id string) error {
 	}
 }
 
+// down keeps the volume with the data; `docker compose down --volumes` is for those who mean it.
 func (s stack) down(ctx context.Context) error { return s.run(ctx, "down") }
 
+// command is a call of Compose. An interruption is passed on, so that it can leave the containers in a known state.
 func (s stack) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.compose[0], append(s.compose[1:len(s.compose):len(s.compose)], args...)...)
 	cmd.Dir = s.root
@@ -137,6 +134,7 @@ func (s stack) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// run shows what Compose prints, on standard error: standard output is for the URL.
 func (s stack) run(ctx context.Context, args ...string) error {
 	if args[0] == "up" && os.Getenv("BOOKSHELF_IMAGE") == "" {
 		return errors.New("BOOKSHELF_IMAGE is not set; `make compose-up` builds the image and sets it")
@@ -149,6 +147,7 @@ func (s stack) run(ctx context.Context, args ...string) error {
 	return nil
 }
 
+// output returns what Compose answers, without the white space around it.
 func (s stack) output(ctx context.Context, args ...string) (string, error) {
 	cmd := s.command(ctx, args...)
 	cmd.Stderr = os.Stderr

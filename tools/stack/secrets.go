@@ -33,6 +33,7 @@ func makeSecrets(dir string) error {
 	return nil
 }
 
+// makeSecret makes one file with a new password, or leaves the one that is there: PostgreSQL knows it already.
 func makeSecret(path string) error {
 	info, err := os.Stat(path)
 	if err == nil {

@@ -22,33 +22,19 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/docker"
 	"bookshelf/tools/internal/modules"
 	"bookshelf/tools/internal/repo"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "testrun: interrupted; what the tests started was removed")
-		os.Exit(1)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "testrun:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("testrun", run) }
 
+// run tests the modules that args name, or all. The error is about the run; failed tests have been shown by then.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	flags := flag.NewFlagSet("testrun", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -64,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	if list, err = choose(list, flags.Args()); err != nil {
+	if list, err = command.Choose("module", list, func(m modules.Module) string { return m.Name }, flags.Args()); err != nil {
 		return err
 	}
 
@@ -120,25 +106,6 @@ func testAll(ctx context.Context, list []modules.Module, options, env []string, 
 		return errors.New("tests failed")
 	}
 	return nil
-}
-
-func choose(list []modules.Module, names []string) ([]modules.Module, error) {
-	if len(names) == 0 {
-		return list, nil
-	}
-	var known []string
-	for _, m := range list {
-		known = append(known, m.Name)
-	}
-	var chosen []modules.Module
-	for _, name := range names {
-		i := slices.Index(known, name)
-		if i < 0 {
-			return nil, fmt.Errorf("%q is not a module; there are: %s", name, strings.Join(known, ", "))
-		}
-		chosen = append(chosen, list[i])
-	}
-	return chosen, nil
 }
 
 // raceDetector tells whether -race can work: it needs cgo, and so a C compiler.

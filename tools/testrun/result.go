@@ -43,10 +43,13 @@ type result struct {
 	exited   error
 }
 
+// testID names a test or, without a test, a package.
 type testID struct{ pkg, test string }
 
+// failure is a failed test, package or build, with everything that it printed.
 type failure struct{ name, output string }
 
+// newResult is an empty result for the module called name.
 func newResult(name string) *result {
 	return &result{module: name, output: map[testID]string{}, builds: map[string]string{}}
 }
@@ -114,6 +117,7 @@ var closingLine = regexp.MustCompile(`^(ok  |FAIL)\t\S+`)
 // service matches the reason of a skip that must not happen where the services are there.
 var service = regexp.MustCompile(`(?i)docker|engine|postgres|database|compose|image|buildx|pulumi|service`)
 
+// add takes one event into account. Output is kept until its test has ended, because only a failure makes it worth reading.
 func (r *result) add(e event) {
 	id := testID{e.Package, e.Test}
 	switch e.Action {
@@ -174,6 +178,7 @@ func skipReason(output string) string {
 	return strings.Join(reason, " ")
 }
 
+// bad tells whether the module stands in the way of a green run.
 func (r *result) bad() bool {
 	return r.failed > 0 || len(r.missed) > 0 || r.exited != nil || len(r.failures) > 0
 }
@@ -196,6 +201,7 @@ func (r *result) explain(w io.Writer) {
 	}
 }
 
+// String is the module's one line.
 func (r *result) String() string {
 	return fmt.Sprintf("%-12s %5d passed %3d failed %3d skipped %8.1f s", r.module, r.passed, r.failed, r.skipped, r.elapsed.Seconds())
 }

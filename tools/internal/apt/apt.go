@@ -37,6 +37,7 @@ func Install(ctx context.Context, packages ...string) error {
 // Update refreshes the package lists.
 func Update(ctx context.Context) error { return quietly(ctx, asRoot("apt-get", "update", "-q")) }
 
+// asRoot puts sudo before a command where it takes that.
 func asRoot(args ...string) []string {
 	if os.Geteuid() == 0 {
 		return args
@@ -44,6 +45,7 @@ func asRoot(args ...string) []string {
 	return append([]string{"sudo"}, args...)
 }
 
+// quietly runs a command whose hundred lines interest nobody unless it fails, and then the last one says why.
 func quietly(ctx context.Context, args []string) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
@@ -81,6 +83,7 @@ func HostMirrors(ctx context.Context) (Mirrors, error) {
 	return m, nil
 }
 
+// parseTargets reads lines of origin, label, component and address. The first archive of a kind wins, as it does for apt.
 func parseTargets(text string) Mirrors {
 	var m Mirrors
 	for line := range strings.Lines(text) {
@@ -99,6 +102,8 @@ func parseTargets(text string) Mirrors {
 	return m
 }
 
+// proxyOptions picks the settings that say how to reach an archive. mmdebstrap starts from an empty configuration and would
+// not know of a proxy.
 func proxyOptions(config string) []string {
 	var options []string
 	for line := range strings.Lines(config) {

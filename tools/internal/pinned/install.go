@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/filelock"
 	"bookshelf/tools/internal/repo"
 	"bookshelf/tools/internal/term"
@@ -29,6 +30,7 @@ func Install(ctx context.Context, root, toolName string) (string, error) {
 	return install(ctx, root, cache, toolName)
 }
 
+// install is Install with a cache of the caller's choice.
 func install(ctx context.Context, root, cache, toolName string) (string, error) {
 	t, err := Load(ctx, root, toolName)
 	if err != nil {
@@ -58,6 +60,7 @@ func install(ctx context.Context, root, cache, toolName string) (string, error) 
 	return link, pointTo(link, binary)
 }
 
+// isFile follows links: a link to a binary that was removed from the cache is no file.
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
@@ -115,6 +118,8 @@ func (t *Tool) build(ctx context.Context, binary string) error {
 	return nil
 }
 
+// goBuild compiles the tool into out. Without cgo, so that the binary depends on nothing of this machine and needs no C
+// compiler; read-only, because a build that edits go.mod would not be the pinned one.
 func (t *Tool) goBuild(ctx context.Context, out string) error {
 	ldflags := strings.ReplaceAll(t.Ldflags, "{{version}}", t.Version)
 	cmd := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false",
@@ -144,13 +149,13 @@ func stopGently(cmd *exec.Cmd) {
 
 // lastLines keeps the end of what a command said, without the downloads that come before every first build.
 func lastLines(s string, n int) string {
-	var kept []string
+	var kept strings.Builder
 	for line := range strings.Lines(s) {
-		if line = strings.TrimRight(line, "\n"); !strings.HasPrefix(line, "go: downloading ") {
-			kept = append(kept, line)
+		if !strings.HasPrefix(line, "go: downloading ") {
+			kept.WriteString(line)
 		}
 	}
-	return strings.Join(kept[max(0, len(kept)-n):], "\n")
+	return command.Tail(kept.String(), n)
 }
 
 // findOfficial returns the path of an installed official binary of exactly the pinned version, or "".
@@ -211,7 +216,7 @@ func (t *Tool) verify(ctx context.Context, path string) error {
 		return fmt.Errorf("%s %s: %w: %s", path, strings.Join(t.VersionArgs, " "), err, lastLines(string(out), 3))
 	}
 	if !says(string(out), t.Version) {
-		return fmt.Errorf("%s %s says %q", path, strings.Join(t.VersionArgs, " "), strings.TrimSpace(lastLines(string(out), 3)))
+		return fmt.Errorf("%s %s says %q", path, strings.Join(t.VersionArgs, " "), lastLines(string(out), 3))
 	}
 	return nil
 }

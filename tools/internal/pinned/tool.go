@@ -50,6 +50,7 @@ type Tool struct {
 	Settings
 }
 
+// name is what a tool's folder may be called. A name becomes part of paths, so it must not lead anywhere else.
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 
 // Load reads the tool called toolName below root, the repository.
@@ -93,6 +94,7 @@ func Names(root string) []string {
 	return names
 }
 
+// parse reads tool.json and reports everything that is wrong with it at once.
 func parse(data []byte) (Settings, error) {
 	var s Settings
 	dec := json.NewDecoder(bytes.NewReader(data))

@@ -62,6 +62,7 @@ func Start(out *os.File, what string) *Progress {
 	return start(out, IsTerminal(out), what)
 }
 
+// start is Start with the choice of display left to the caller.
 func start(out io.Writer, tty bool, what string) *Progress {
 	p := &Progress{out: out, tty: tty, what: what, began: time.Now(), stop: make(chan struct{})}
 	every := 30 * time.Second
@@ -84,6 +85,7 @@ func start(out io.Writer, tty bool, what string) *Progress {
 	return p
 }
 
+// show prints the state: over the line before on a terminal, as a new line in a log.
 func (p *Progress) show() {
 	elapsed := int(time.Since(p.began).Seconds())
 	switch {
