@@ -26,6 +26,8 @@ func (m *Bookshelf) Lint(ctx context.Context) error {
 		// The checks ask git which files are the project's. The history is of no interest to them and stays outside.
 		WithExec([]string{"git", "init", "--quiet", "."}).
 		WithEnvVariable("GOWORK", "off").
+		// A repository without a commit has no version to stamp into a binary.
+		WithEnvVariable("GOFLAGS", "-buildvcs=false").
 		WithExec([]string{"go", "run", "-C", "tools", "./check"}).
 		Sync(ctx)
 	return explain("lint", err)
@@ -86,56 +88,61 @@ func (m *Bookshelf) Vuln(
 	// +optional
 	database string,
 ) (*dagger.Directory, error) {
-	scanner := m.golang().
+	scanner, err := m.golang().
 		WithMountedDirectory("/src", m.Source).
 		WithEnvVariable("GOWORK", "off").
 		WithWorkdir("/src/tools/govulncheck").
 		WithExec([]string{"go", "build", "-o", "/usr/local/bin/govulncheck", "golang.org/x/vuln/cmd/govulncheck"}).
 		WithDirectory("/reports", dag.Directory()).
 		// The database changes while the sources do not.
-		WithEnvVariable("ASKED_AT", thisHour())
+		WithEnvVariable("ASKED_AT", thisHour()).
+		Sync(ctx)
+	if err != nil {
+		return nil, explain("build govulncheck", err)
+	}
 	reports := dag.Directory()
 	var problems []error
 	for _, module := range plan.Analysed() {
-		ask := func(format, report string) *dagger.Container {
-			args := []string{"govulncheck", "-format", format}
-			if database != "" {
-				args = append(args, "-db", database)
-			}
-			return scanner.WithWorkdir("/src/"+module).WithExec(append(args, "./..."), dagger.ContainerWithExecOpts{
-				RedirectStdout: report,
-				Expect:         dagger.ReturnTypeAny,
-			})
-		}
 		for _, format := range []string{"sarif", "text"} {
-			report := "/reports/" + module + "." + format
-			asked := ask(format, report)
-			code, err := asked.ExitCode(ctx)
-			if err != nil {
-				return nil, explain("search "+module+" for vulnerabilities", err)
-			}
+			name := module + "." + format
+			code, report, err := vulnerabilities(ctx, scanner.WithWorkdir("/src/"+module), format, name, database)
 			switch {
-			case code == 0:
+			case err != nil:
+				return nil, explain("search "+module+" for vulnerabilities", err)
 			case code == vulnerable && format == "text":
-				text, err := asked.File(report).Contents(ctx)
+				text, err := report.Contents(ctx)
 				if err != nil {
 					return nil, explain("read the report of "+module, err)
 				}
 				problems = append(problems, fmt.Errorf("%s calls code with known vulnerabilities:\n%s", module, strings.TrimSpace(text)))
-			default:
-				complaint, err := asked.Stderr(ctx)
-				if err != nil {
-					return nil, explain("read what govulncheck says of "+module, err)
-				}
-				return nil, fmt.Errorf("govulncheck of %s ended with %d, so nothing is known: %s", module, code, strings.TrimSpace(complaint))
+			case code != 0:
+				return nil, fmt.Errorf("govulncheck of %s ended with %d, so nothing is known", module, code)
 			}
-			reports = reports.WithFile(strings.TrimPrefix(report, "/reports/"), asked.File(report))
+			reports = reports.WithFile(name, report)
 		}
 	}
 	if err := errors.Join(problems...); err != nil && !reportOnly {
 		return nil, err
 	}
 	return reports.Sync(ctx)
+}
+
+// vulnerabilities runs govulncheck in the container's working directory and returns how it ended and what it wrote. What it
+// complains of is in the engine's log.
+func vulnerabilities(ctx context.Context, in *dagger.Container, format, name, database string) (int, *dagger.File, error) {
+	args := []string{"govulncheck", "-format", format}
+	if database != "" {
+		args = append(args, "-db", database)
+	}
+	done, err := in.WithExec(append(args, "./..."), dagger.ContainerWithExecOpts{
+		RedirectStdout: "/reports/" + name,
+		Expect:         dagger.ReturnTypeAny,
+	}).Sync(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	code, err := done.ExitCode(ctx)
+	return code, done.File("/reports/" + name), err
 }
 
 // vulnerable is the exit code by which govulncheck says, in text mode, that it has found something.

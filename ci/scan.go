@@ -129,4 +129,3 @@ func (m *Bookshelf) Sbom(ctx context.Context) (*dagger.Directory, error) {
 	}
 	return ctr.Directory("/reports"), nil
 }
-
