@@ -96,7 +96,7 @@ func provide(ctx context.Context, images []base, stderr io.Writer) error {
 	unreachable := false
 	for _, b := range images {
 		if !unreachable {
-			err := pull(ctx, b.name)
+			err := pull(ctx, b.name, firstAnswer)
 			if err == nil {
 				continue
 			}

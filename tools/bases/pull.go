@@ -26,8 +26,8 @@ const (
 // errNoRegistry says that nobody answered, as opposed to an answer that we did not like.
 var errNoRegistry = errors.New("no registry answers")
 
-// pull runs docker pull and gives up soon when the registry stays silent.
-func pull(ctx context.Context, name string) error {
+// pull runs docker pull and gives up when nothing is heard from the registry for patience.
+func pull(ctx context.Context, name string, patience time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, wholePull, fmt.Errorf("not pulled within %v", wholePull))
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
@@ -47,9 +47,9 @@ func pull(ctx context.Context, name string) error {
 		return fmt.Errorf("docker pull: %w", err)
 	}
 	var answered atomic.Bool
-	impatience := time.AfterFunc(firstAnswer, func() {
+	impatience := time.AfterFunc(patience, func() {
 		if !answered.Load() {
-			giveUp(fmt.Errorf("%w (nothing heard for %v)", errNoRegistry, firstAnswer))
+			giveUp(fmt.Errorf("%w (nothing heard for %v)", errNoRegistry, patience))
 		}
 	})
 	defer impatience.Stop()
