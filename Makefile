@@ -15,10 +15,11 @@ BIN := .tools/bin
 # The repository's own commands: standard library only, outside the workspace, so they run before anything is fetched.
 RUN := GOWORK=off go run -C tools
 DELIVER := $(BIN)/deliver
+GATE := $(BIN)/gate
 
 .PHONY: help
 help: ## print this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z0-9-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\n  ENV=%s chooses the environment, FILE=%s what seed imports.\n' '$(ENV)' '$(FILE)'
 
 # ---- the machine
@@ -107,6 +108,45 @@ fmt: need-go ## format the Go files
 .PHONY: lint
 lint: need-go ## run the linter alone
 	@$(RUN) ./check lint
+
+# ---- the gates of the pipeline, without its engine; what they find is left in reports/
+
+.PHONY: gate
+gate: need-go
+	@GOWORK=off go build -C ci -o ../$(GATE) ./cmd/gate
+
+.PHONY: scan
+scan: gate ## scan image and repository: vulnerabilities, secrets, misconfiguration
+	@$(RUN) ./install trivy
+	@$(MAKE) image
+	@$(GATE) scan $(if $(DATABASE),--database '$(DATABASE)') || { echo 'again: make scan$(if $(DATABASE), DATABASE=$(DATABASE))' >&2; exit 1; }
+
+.PHONY: sbom
+sbom: gate ## list what the image consists of, as CycloneDX and SPDX
+	@$(RUN) ./install trivy
+	@$(MAKE) image
+	@$(GATE) sbom
+
+.PHONY: vuln
+vuln: gate ## search every module for known vulnerabilities that it calls
+	@$(RUN) ./install govulncheck
+	@$(GATE) vuln $(if $(DATABASE),--database '$(DATABASE)') || { echo 'again: make vuln$(if $(DATABASE), DATABASE=$(DATABASE))' >&2; exit 1; }
+
+.PHONY: sign
+sign: gate ## sign a published IMAGE=NAME@sha256:… with KEY=FILE, SOURCE_URL=URL
+	@$(RUN) ./install trivy cosign
+	@$(GATE) sign --key '$(KEY)' --source-url '$(SOURCE_URL)' $(SIGN_FLAGS) '$(IMAGE)'
+
+.PHONY: verify
+verify: gate ## verify signature and attestations of IMAGE with public KEY=FILE
+	@$(RUN) ./install cosign
+	@$(GATE) verify --key '$(KEY)' $(SIGN_FLAGS) '$(IMAGE)'
+
+.PHONY: e2e-gates
+e2e-gates: quiet-doctor ## try the gates for real, both ways, against a registry of their own
+	@$(RUN) ./install trivy govulncheck cosign registry
+	@$(MAKE) image
+	@REQUIRE_GATES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=25m ./gates
 
 # ---- the same stack without Pulumi
 
