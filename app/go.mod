@@ -1,6 +1,6 @@
 module bookshelf/app
 
-go 1.26.0
+go 1.26.1
 
 require (
 	github.com/VictoriaMetrics/metrics v1.43.0

@@ -1,6 +1,6 @@
 module bookshelf/infra
 
-go 1.26.0
+go 1.26.1
 
 require (
 	github.com/blang/semver v3.5.1+incompatible

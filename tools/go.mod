@@ -2,4 +2,4 @@
 // before anything else can be fetched: GOWORK=off go run -C tools ./doctor
 module bookshelf/tools
 
-go 1.26.0
+go 1.26.1
