@@ -13,13 +13,14 @@ type Images struct {
 }
 
 // DefaultImages is the one table of them. The base images are named as everywhere else in the repository and follow their
-// patch releases; the tools handle credentials and verdicts, so they are pinned to a digest as well as a version.
+// patch releases. The tools handle credentials and come to verdicts, so they are pinned to a digest, of the same version as
+// the tool that runs where there is no engine (tools/trivy, tools/cosign).
 func DefaultImages() Images {
 	return Images{
 		Go:       "golang:1.26-trixie",
 		Postgres: "postgres:17-trixie",
 		Trivy:    "aquasec/trivy:0.72.0@sha256:cffe3f5161a47a6823fbd23d985795b3ed72a4c806da4c4df16266c02accdd6f",
-		Cosign:   "ghcr.io/sigstore/cosign/cosign:v3.1.3@sha256:9e5c2f2edc34351160407ca3416c61855bdf9403c3c5936e0f0be7fc261611b8",
+		Cosign:   "ghcr.io/sigstore/cosign/cosign:v3.0.4@sha256:0b015a3557a64a751712da8a6395534160018eaaa2d969882a85a336de9adb70",
 	}
 }
 

@@ -40,6 +40,27 @@ func TestToolImagesArePinnedByDigestAndNoneMoves(t *testing.T) {
 	}
 }
 
+// With and without an engine the same version comes to the verdict. Who raises one is told to raise the other.
+func TestToolImagesHaveTheVersionsOfTheTools(t *testing.T) {
+	t.Parallel()
+	version := regexp.MustCompile(`:v?(\d+\.\d+\.\d+)@`)
+	for module, image := range map[string]string{
+		"trivy github.com/aquasecurity/trivy":  DefaultImages().Trivy,
+		"cosign github.com/sigstore/cosign/v3": DefaultImages().Cosign,
+	} {
+		folder, path, _ := strings.Cut(module, " ")
+		gomod, err := os.ReadFile(filepath.Join("../../tools", folder, "go.mod"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tool := regexp.MustCompile(regexp.QuoteMeta(path) + ` v(\S+)`).FindSubmatch(gomod)
+		pinned := version.FindStringSubmatch(image)
+		if tool == nil || pinned == nil || string(tool[1]) != pinned[1] {
+			t.Errorf("tools/%s/go.mod has %s, the table of images %s", folder, tool, image)
+		}
+	}
+}
+
 func TestTheCompilerIsTheDockerfilesOwn(t *testing.T) {
 	t.Parallel()
 	dockerfile, err := os.ReadFile("../../Dockerfile")
