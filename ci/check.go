@@ -73,7 +73,7 @@ func (m *Bookshelf) testing(module plan.Module) *dagger.Container {
 }
 
 // Vuln searches every module for known vulnerabilities that its code really calls (govulncheck) and fails when there is
-// one. The reports are MODULE.text and MODULE.sarif.
+// one. The reports are MODULE.text and MODULE.sarif, and vuln.sarif with all of them.
 //
 // +check
 // +cache="never"
@@ -124,7 +124,11 @@ func (m *Bookshelf) Vuln(
 	if err := errors.Join(problems...); err != nil && !reportOnly {
 		return nil, err
 	}
-	return reports.Sync(ctx)
+	merged, err := mergedSARIF(ctx, reports, "govulncheck", plan.Analysed())
+	if err != nil {
+		return nil, err
+	}
+	return reports.WithNewFile("vuln.sarif", merged).Sync(ctx)
 }
 
 // vulnerabilities runs govulncheck in the container's working directory and returns how it ended and what it wrote. What it

@@ -29,7 +29,7 @@ func TestAFailingStepFailsItsFunction(t *testing.T) {
 		"writing the SBOM":      {`spdx-json`, func(b *bundle) error { _, err := b.module.Sbom(b.ctx); return err }, "list what the image consists of"},
 		"packing the image":     {`asTarball(platformVariants`, func(b *bundle) error { _, err := b.module.PublishDryRun(b.ctx); return err }, "pack the image"},
 		"migrating for Dev":     {`withExec(args: ["migrate"]`, func(b *bundle) error { _, err := b.module.Dev(b.ctx); return err }, "migrate"},
-		"signing":               {`"cosign", "sign"`, func(b *bundle) error { return sign(b) }, "sign docker.io/someone/bookshelf@"},
+		"signing":               {`args: ["sign", "--yes"`, func(b *bundle) error { return sign(b) }, "sign docker.io/someone/bookshelf@"},
 		"attesting the SBOM":    {`"cyclonedx", "--predicate", "/sbom/linux-arm64`, func(b *bundle) error { return sign(b) }, "sign docker.io/someone/bookshelf@"},
 		"verifying the SBOM":    {`"verify-attestation", "--type", "spdxjson"`, func(b *bundle) error { return verify(b) }, "verify docker.io/someone/bookshelf@"},
 		"a gate":                {`/coverage/app.out`, func(b *bundle) error { return b.module.Check(b.ctx) }, "test app"},
@@ -80,7 +80,7 @@ func TestAVulnerabilityThatIsCalledFailsVuln(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Answer("exitCode", `/reports/infra.text`, 3)
-	b.Answer("contents", `/reports/infra.text`, "Vulnerability #1: GO-2026-0001")
+	b.Answer("contents", `.file(path: "/reports/infra.text") .contents`, "Vulnerability #1: GO-2026-0001")
 	_, err := b.module.Vuln(b.ctx, false, "")
 	wantError(t, err, "infra calls code with known vulnerabilities", "GO-2026-0001")
 	if _, err := b.module.Vuln(b.ctx, true, ""); err != nil {
@@ -233,7 +233,7 @@ func TestAReleaseThatIsNotVerifiedIsNoRelease(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Answer("publish", "publish", pinned)
-	b.Fail(`"cosign", "verify"`, enginetest.Failure{ExitCode: 10, Stderr: "no matching signatures"})
+	b.Fail(`args: ["verify", `, enginetest.Failure{ExitCode: 10, Stderr: "no matching signatures"})
 	_, err := b.module.Release(b.ctx, "someone/bookshelf", nil, nil, nil, nil, nil,
 		object[*dagger.Secret](b.Recorder, "oidcUrl"), object[*dagger.Secret](b.Recorder, "oidcToken"), "^"+where, githubIssuer, nil)
 	wantError(t, err, "nothing may deploy it", "no matching signatures")

@@ -65,6 +65,7 @@ func setup(t *testing.T) *bundle {
 	for _, name := range []string{"linux-amd64", "linux-arm64", "repository"} {
 		r.Answer("contents", `file(path: "`+name+`.json")`, reportOf(name))
 	}
+	r.Answer("contents", `.sarif") .contents`, `{"version": "2.1.0", "runs": [{}]}`)
 	return &bundle{Recorder: r, ctx: r.Context(), module: module}
 }
 

@@ -33,7 +33,8 @@ func (m *Bookshelf) archives(ctx context.Context) (names []string, files []*dagg
 
 // Scan searches the image and the repository for vulnerabilities, secrets and misconfiguration (Trivy). It fails on every
 // finding that is high or critical and has a fix, unless ci/scanignore.yaml excuses it for now; and it fails when the
-// vulnerability database is missing or old. The reports are NAME.json, NAME.sarif and NAME.txt, and verdict.md.
+// vulnerability database is missing or old. The reports are NAME.json, NAME.sarif and NAME.txt, scan.sarif with all of them,
+// and verdict.md.
 //
 // +check
 // +cache="never"
@@ -85,7 +86,28 @@ func (m *Bookshelf) Scan(
 	if err := verdict.Err(); err != nil && !reportOnly {
 		return nil, err
 	}
-	return scanned.Directory("/reports").WithNewFile("verdict.md", verdict.Markdown()).Sync(ctx)
+	merged, err := mergedSARIF(ctx, scanned.Directory("/reports"), "trivy", names)
+	if err != nil {
+		return nil, err
+	}
+	return scanned.Directory("/reports").
+		WithNewFile("verdict.md", verdict.Markdown()).
+		WithNewFile("scan.sarif", merged).
+		Sync(ctx)
+}
+
+// mergedSARIF reads NAME.sarif for every name and puts them into one report.
+func mergedSARIF(ctx context.Context, reports *dagger.Directory, tool string, names []string) (string, error) {
+	var all []plan.SARIF
+	for _, name := range names {
+		content, err := reports.File(name + ".sarif").Contents(ctx)
+		if err != nil {
+			return "", explain("read the report of "+name, err)
+		}
+		all = append(all, plan.SARIF{Category: tool + "/" + name, Content: []byte(content)})
+	}
+	merged, err := plan.MergeSARIF(all)
+	return string(merged), err
 }
 
 // judge reads the reports and comes to a verdict about them.

@@ -47,6 +47,11 @@ func (m *Bookshelf) cosign(ctx context.Context, image plan.Pinned, username, pas
 	return ctr, nil
 }
 
+// withCosign runs a command line of cosign. Its image has the program as its entry point and hardly anything else.
+func withCosign(ctr *dagger.Container, args []string) *dagger.Container {
+	return ctr.WithExec(args[1:], dagger.ContainerWithExecOpts{UseEntrypoint: true})
+}
+
 // Sign signs an image by digest and attaches its SBOM, in both formats and for every platform, and its provenance. With a
 // key file the signature is in no public log; without one it is keyless and the workflow's identity is in it.
 //
@@ -116,15 +121,14 @@ func (m *Bookshelf) Sign(
 	plainHTTP := registryService != nil
 	ctr = ctr.
 		WithMountedDirectory("/sbom", sbom).
-		WithNewFile("/run/bookshelf/provenance.json", string(provenance)).
-		WithExec(plan.CosignSign(pinned, keyFile, plainHTTP))
+		WithNewFile("/run/bookshelf/provenance.json", string(provenance))
+	ctr = withCosign(ctr, plan.CosignSign(pinned, keyFile, plainHTTP))
 	for _, platform := range plan.Platforms() {
 		name := "/sbom/" + strings.ReplaceAll(platform, "/", "-")
-		ctr = ctr.
-			WithExec(plan.CosignAttest(pinned, plan.CycloneDX, name+".cdx.json", keyFile, plainHTTP)).
-			WithExec(plan.CosignAttest(pinned, plan.SPDX, name+".spdx.json", keyFile, plainHTTP))
+		ctr = withCosign(ctr, plan.CosignAttest(pinned, plan.CycloneDX, name+".cdx.json", keyFile, plainHTTP))
+		ctr = withCosign(ctr, plan.CosignAttest(pinned, plan.SPDX, name+".spdx.json", keyFile, plainHTTP))
 	}
-	_, err = ctr.WithExec(plan.CosignAttest(pinned, plan.Provenance, "/run/bookshelf/provenance.json", keyFile, plainHTTP)).Sync(ctx)
+	_, err = withCosign(ctr, plan.CosignAttest(pinned, plan.Provenance, "/run/bookshelf/provenance.json", keyFile, plainHTTP)).Sync(ctx)
 	if err != nil {
 		return "", explain("sign "+pinned.String(), err)
 	}
@@ -189,9 +193,9 @@ func (m *Bookshelf) Verify(
 		ctr = ctr.WithMountedFile(publicKeyPath, publicKey)
 	}
 	plainHTTP := registryService != nil
-	ctr = ctr.WithExec(plan.CosignVerify(pinned, by, plainHTTP))
+	ctr = withCosign(ctr, plan.CosignVerify(pinned, by, plainHTTP))
 	for _, kind := range plan.Attestations() {
-		ctr = ctr.WithExec(plan.CosignVerifyAttestation(pinned, kind, by, plainHTTP))
+		ctr = withCosign(ctr, plan.CosignVerifyAttestation(pinned, kind, by, plainHTTP))
 	}
 	if _, err := ctr.Sync(ctx); err != nil {
 		return "", explain("verify "+pinned.String(), err)

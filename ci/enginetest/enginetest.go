@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -224,8 +225,8 @@ func (r *Recorder) serve(query string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := len(path) - 1; i >= 0; i-- {
-		value = map[string]any{path[i]: value}
+	for _, field := range slices.Backward(path) {
+		value = map[string]any{field: value}
 	}
 	return value, nil
 }
