@@ -97,7 +97,7 @@ func TestTheDockerfileCopiesOnlyWhatItIsGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range regexp.MustCompile(`(?m)^COPY (.*) \S+$`).FindAllStringSubmatch(string(dockerfile), -1) {
-		for _, source := range strings.FieldsSeq(m[1]) {
+		for source := range strings.FieldsSeq(m[1]) {
 			if strings.HasPrefix(m[1], "--from") {
 				break
 			}
