@@ -24,7 +24,9 @@ func (d *deliver) upCommand() *cobra.Command {
 		Short: "Bring an environment up, or converge it",
 		Long: `Up brings an environment to its configuration. Where it is there already nothing is changed;
 what was stopped, removed or changed behind Pulumi's back is repaired; what an interrupted
-run left behind is put right. Where the deployment fails, what ran before is brought back.`,
+run left behind is put right. Where the deployment fails, what ran before is brought back.
+An environment with a policy (bookshelf:verify) takes an image by digest only, and only when its
+signature and its SBOM can be verified; otherwise nothing is touched and the exit code is 2.`,
 		Example: `  deliver up -e dev --image bookshelf:1.2.0
   deliver up -e staging --image registry.example/bookshelf@sha256:…
   deliver up -e dev                      # keeps the image, repairs what is broken`,
@@ -114,6 +116,9 @@ func printStatus(w io.Writer, status delivery.Status) {
 	_ = table.Flush() // the writer below it reports its own errors
 	for _, problem := range status.Problems {
 		fmt.Fprintln(w, "problem:", problem)
+	}
+	if v := status.Verified; v != nil {
+		fmt.Fprintf(w, "verified on %s: %s, signed with %s\n", v.VerifiedAt.Format(time.RFC3339), v.Image, v.Signer)
 	}
 	if status.Healthy {
 		fmt.Fprintf(w, "%s is healthy: %s\n", status.Environment, status.URL)

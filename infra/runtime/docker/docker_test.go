@@ -2,6 +2,8 @@ package docker
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -60,5 +62,20 @@ func TestLinesOfSeveralStreamsDoNotMix(t *testing.T) {
 	want := "two | whole\none | first half\none | second\none | no end\n"
 	if diff := cmp.Diff(want, to.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestTheDockerCommandsContextNamesTheEngine(t *testing.T) {
+	bin := t.TempDir()
+	t.Setenv("PATH", bin)
+	if got := ContextHost(t.Context()); got != "" {
+		t.Errorf("without a docker command the host is %q, want none", got)
+	}
+	script := "#!/bin/sh\n[ \"$1 $2\" = 'context inspect' ] && echo tcp://127.0.0.1:2375\n"
+	if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := ContextHost(t.Context()); got != "tcp://127.0.0.1:2375" {
+		t.Errorf("the host is %q, want that of the context", got)
 	}
 }
