@@ -144,9 +144,10 @@ verify: gate ## verify signature and attestations of IMAGE with public KEY=FILE
 
 .PHONY: e2e-gates
 e2e-gates: quiet-doctor ## try the gates for real, both ways, against a registry of their own
-	@$(RUN) ./install trivy govulncheck cosign registry
+	@$(RUN) ./install trivy govulncheck cosign registry pulumi pulumi-resource-docker
 	@$(MAKE) image
 	@REQUIRE_GATES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=25m ./gates
+	@REQUIRE_GATES=1 REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C infra -count=1 -timeout=25m -run='RealRegistry|Policy' ./provenance ./cmd/deliver
 
 # ---- the same stack without Pulumi
 

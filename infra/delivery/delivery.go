@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"bookshelf/infra/environment"
+	"bookshelf/infra/provenance"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/stack"
 )
@@ -56,6 +57,8 @@ type session struct {
 	settings stack.Settings
 	lock     *stack.Lock
 	stack    *stack.Stack
+	// verified is what was verified of the image just now, nil where the policy or an earlier record made that unnecessary.
+	verified *provenance.Record
 }
 
 func (o *Operator) environment(name string) runtime.Environment {
@@ -115,16 +118,20 @@ func (o *Operator) settings(name string) (stack.Settings, error) {
 	if err != nil {
 		return nil, &UsageError{Problem: err.Error()}
 	}
-	get := func(key string) string {
-		if key == "image" && settings[key] == "" {
-			return "sha256:" + strings.Repeat("0", 64) // any valid one: it is chosen later
-		}
-		return settings[key]
-	}
-	if _, err := environment.Load(name, get); err != nil {
+	if _, err := load(name, settings); err != nil {
 		return nil, &UsageError{Problem: fmt.Sprintf("infra/Pulumi.%s.yaml:\n%s", name, err)}
 	}
 	return settings, nil
+}
+
+// load reads settings in which the image may still be missing, because it is chosen later.
+func load(name string, settings stack.Settings) (environment.Config, error) {
+	return environment.Load(name, func(key string) string {
+		if key == "image" && settings[key] == "" {
+			return "any@sha256:" + strings.Repeat("0", 64)
+		}
+		return settings[key]
+	})
 }
 
 // guardData refuses to put a new environment on top of the data of one that this state folder knows nothing of: its passwords are
@@ -149,7 +156,7 @@ func (s *session) guardData(ctx context.Context) error {
 const noImage = "none"
 
 // chooseImages turns image references into what the engine runs: the ID of a local image, or a digest that it will pull. A tag alone
-// would mean something else tomorrow.
+// would mean something else tomorrow. Where the environment has a policy, its image is verified first and stays a digest.
 func (s *session) chooseImages(ctx context.Context, image string) error {
 	if image == noImage {
 		return nil
@@ -157,7 +164,8 @@ func (s *session) chooseImages(ctx context.Context, image string) error {
 	if image == "" {
 		image = s.settings["image"]
 	}
-	if image == "" {
+	kept := image == ""
+	if kept {
 		deployed, err := s.deployedImage(ctx)
 		if err != nil {
 			return err
@@ -167,24 +175,37 @@ func (s *session) chooseImages(ctx context.Context, image string) error {
 	if image == "" {
 		return &UsageError{Problem: fmt.Sprintf("%s was never deployed from here, so there is no image to keep: name one with --image, or run `make up`", s.name)}
 	}
+	admitted, err := s.admit(ctx, image, kept)
+	if err != nil {
+		return err
+	}
+	s.settings["image"] = image
+	if !admitted {
+		if s.settings["image"], err = s.resolve(ctx, image); err != nil {
+			return err
+		}
+	}
 	database := s.settings["databaseImage"]
 	if database == "" {
 		database = environment.Default("databaseImage")
 	}
-	for key, reference := range map[string]string{"image": image, "databaseImage": database} {
-		id, err := s.Platform.ImageID(ctx, reference)
-		switch {
-		case err == nil:
-			s.settings[key] = id
-		case errors.Is(err, runtime.ErrNotFound) && strings.Contains(reference, "@sha256:"):
-			s.settings[key] = reference
-		case errors.Is(err, runtime.ErrNotFound):
-			return &UsageError{Problem: fmt.Sprintf("image %s is not on the Docker engine: build it (`make image`, `make bases`), or name one in a registry by its digest", reference)}
-		default:
-			return err
-		}
+	s.settings["databaseImage"], err = s.resolve(ctx, database)
+	return err
+}
+
+// resolve returns what the engine runs under a reference.
+func (s *session) resolve(ctx context.Context, reference string) (string, error) {
+	id, err := s.Platform.ImageID(ctx, reference)
+	switch {
+	case err == nil:
+		return id, nil
+	case errors.Is(err, runtime.ErrNotFound) && strings.Contains(reference, "@sha256:"):
+		return reference, nil
+	case errors.Is(err, runtime.ErrNotFound):
+		return "", &UsageError{Problem: fmt.Sprintf("image %s is not on the Docker engine: build it (`make image`, `make bases`), or name one in a registry by its digest", reference)}
+	default:
+		return "", err
 	}
-	return nil
 }
 
 // deployedImage is the image that the environment runs, read from the engine.

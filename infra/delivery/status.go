@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"bookshelf/infra/environment"
+	"bookshelf/infra/provenance"
 	"bookshelf/infra/runtime"
 )
 
@@ -21,6 +21,8 @@ type Status struct {
 	URL      string       `json:"url,omitempty"`
 	Parts    []PartStatus `json:"parts"`
 	Problems []string     `json:"problems"`
+	// Verified is what was verified of the app's image before it was deployed, absent where nothing was.
+	Verified *provenance.Record `json:"verified,omitempty"`
 	// Next is the command that mends it, empty when there is nothing to mend.
 	Next string `json:"next,omitempty"`
 }
@@ -72,6 +74,11 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 		if !instance.Serving() {
 			status.Problems = append(status.Problems, instance.Name+" is "+describe(instance))
 		}
+		if instance.Component == "app" && status.Verified == nil {
+			if status.Verified, err = o.verifiedImage(ctx, name, instance.Image); err != nil {
+				return Status{}, err
+			}
+		}
 	}
 	if err := o.checkObjects(ctx, name, &status); err != nil {
 		return Status{}, err
@@ -80,12 +87,7 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 	if !status.Healthy {
 		status.Next = fmt.Sprintf("deliver up -e %s", name)
 	}
-	config, err := environment.Load(name, func(key string) string {
-		if key == "image" {
-			return "any"
-		}
-		return settings[key]
-	})
+	config, err := load(name, settings)
 	if err != nil {
 		return Status{}, err
 	}

@@ -50,6 +50,9 @@ func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error)
 		return UpResult{}, err
 	}
 	defer release()
+	if err := s.rememberVerified(); err != nil {
+		return UpResult{}, err
+	}
 	result, err := s.converge(ctx)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -38,7 +38,20 @@ type Config struct {
 	ShutdownGrace time.Duration
 	// LogLevel is the least severe level that the app logs.
 	LogLevel string
+	// Verify says what is asked of the app's image before it runs.
+	Verify Verification
 }
+
+// Verification is the policy about the app's image: "off", or signed with the pair of a public key ("key"), or by a workflow's
+// identity ("keyless"). With anything but "off" the image must be named by digest.
+type Verification struct {
+	Mode             string
+	Key              string // path of the public key, relative to the folder of the configuration
+	Identity, Issuer string
+}
+
+// VerifyOff is the mode in which any image runs, also a local one.
+const VerifyOff = "off"
 
 // Limits is what a container may use of its host.
 type Limits struct {
@@ -58,6 +71,10 @@ var defaults = map[string]string{
 	"databaseCpus":      "1",
 	"shutdownGrace":     "2s",
 	"logLevel":          "info",
+	"verify":            VerifyOff,
+	"verifyKey":         "",
+	"verifyIdentity":    "",
+	"verifyIssuer":      "",
 }
 
 // Keys lists the configuration keys without their namespace, sorted.
@@ -70,13 +87,14 @@ func Keys() []string {
 	return keys
 }
 
-// Default returns the value that a key has when a stack does not set it, "" for a key that must be set.
+// Default returns the value that a key has when a stack does not set it, "" for a key that has none.
 func Default(key string) string { return defaults[key] }
 
 var (
-	namePattern  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
-	imagePattern = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|[a-z0-9][a-zA-Z0-9._:/@-]*)$`)
-	cpusPattern  = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9])?$`)
+	namePattern   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
+	imagePattern  = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|[a-z0-9][a-zA-Z0-9._:/@-]*)$`)
+	digestPattern = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)
+	cpusPattern   = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9])?$`)
 )
 
 // ValidName reports whether a name can be an environment's: it becomes part of container, network and volume names.
@@ -99,6 +117,10 @@ func Load(name string, get func(key string) string) (Config, error) {
 		Database:      Limits{MemoryMiB: r.number("databaseMemoryMiB", 128, 1<<20), CPUs: r.cpus("databaseCpus")},
 		ShutdownGrace: r.duration("shutdownGrace", maxGrace),
 		LogLevel:      r.oneOf("logLevel", "debug", "info", "warn", "error"),
+		Verify:        r.verification(),
+	}
+	if c.Verify.Mode != VerifyOff && c.Image != "" && !digestPattern.MatchString(c.Image) {
+		r.invalid("image", c.Image, "NAME@sha256:…, because verify is "+c.Verify.Mode+" and only an image in a registry can be verified")
 	}
 	if err := errors.Join(r.problems...); err != nil {
 		return Config{}, err
@@ -178,4 +200,23 @@ func (r *reader) oneOf(key string, allowed ...string) string {
 		r.invalid(key, value, "one of "+strings.Join(allowed, ", "))
 	}
 	return value
+}
+
+// verification reads the policy. A key of the other mode is a mistake to be told: somebody believes that it has an effect.
+func (r *reader) verification() Verification {
+	v := Verification{
+		Mode: r.oneOf("verify", VerifyOff, "key", "keyless"),
+		Key:  r.value("verifyKey"), Identity: r.value("verifyIdentity"), Issuer: r.value("verifyIssuer"),
+	}
+	for _, setting := range []struct{ mode, key, value string }{
+		{"key", "verifyKey", v.Key}, {"keyless", "verifyIdentity", v.Identity}, {"keyless", "verifyIssuer", v.Issuer},
+	} {
+		switch {
+		case v.Mode == setting.mode && setting.value == "":
+			r.problem("%s:%s is not set: want one, because verify is %s", Namespace, setting.key, v.Mode)
+		case v.Mode != setting.mode && setting.value != "":
+			r.invalid(setting.key, setting.value, "none, because verify is "+v.Mode)
+		}
+	}
+	return v
 }

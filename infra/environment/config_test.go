@@ -23,7 +23,7 @@ func TestDefaultsMakeAWorkingConfiguration(t *testing.T) {
 	want := Config{
 		Name: "dev", Image: someImage, DatabaseImage: "postgres:17-trixie", Bind: "127.0.0.1", Port: 8080,
 		App: Limits{MemoryMiB: 128, CPUs: "1"}, Database: Limits{MemoryMiB: 512, CPUs: "1"},
-		ShutdownGrace: 2 * time.Second, LogLevel: "info",
+		ShutdownGrace: 2 * time.Second, LogLevel: "info", Verify: Verification{Mode: VerifyOff},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -49,6 +49,33 @@ func TestEachBadValueIsNamed(t *testing.T) {
 			_, err := Load("dev", from(map[string]string{"image": someImage, test.key: test.value}))
 			if err == nil || !strings.Contains(err.Error(), "bookshelf:"+test.key) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("want an error that names bookshelf:%s and says %q, have %v", test.key, test.want, err)
+			}
+		})
+	}
+}
+
+func TestAPolicyIsCompleteAndAsksForADigest(t *testing.T) {
+	t.Parallel()
+	pinned := "registry.example/bookshelf@" + someImage
+	for name, test := range map[string]struct {
+		values map[string]string
+		want   string // "" is a valid configuration
+	}{
+		"a key":                      {map[string]string{"image": pinned, "verify": "key", "verifyKey": "cosign.pub"}, ""},
+		"an identity":                {map[string]string{"image": pinned, "verify": "keyless", "verifyIdentity": "a", "verifyIssuer": "b"}, ""},
+		"a policy that is not known": {map[string]string{"image": pinned, "verify": "on"}, `bookshelf:verify = "on": want one of off, key, keyless`},
+		"a key that is missing":      {map[string]string{"image": pinned, "verify": "key"}, "bookshelf:verifyKey is not set"},
+		"an identity without issuer": {map[string]string{"image": pinned, "verify": "keyless", "verifyIdentity": "a"}, "bookshelf:verifyIssuer is not set"},
+		"an issuer without identity": {map[string]string{"image": pinned, "verify": "keyless", "verifyIssuer": "b"}, "bookshelf:verifyIdentity is not set"},
+		"a key that has no effect":   {map[string]string{"image": pinned, "verifyKey": "cosign.pub"}, "want none, because verify is off"},
+		"a local image":              {map[string]string{"image": someImage, "verify": "key", "verifyKey": "cosign.pub"}, "want NAME@sha256:…"},
+		"a tag":                      {map[string]string{"image": "bookshelf:1", "verify": "key", "verifyKey": "cosign.pub"}, "want NAME@sha256:…"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Load("prod", from(test.values))
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("want an error with %q, have %v", test.want, err)
 			}
 		})
 	}

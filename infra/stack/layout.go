@@ -65,6 +65,9 @@ func (l Layout) dir(name string) string { return filepath.Join(l.State, name) }
 // SecretsDir is the folder with the secrets of one environment.
 func (l Layout) SecretsDir(name string) string { return environment.SecretsDir(l.State, name) }
 
+// VerifiedDir is the folder with what was verified of the images of one environment.
+func (l Layout) VerifiedDir(name string) string { return filepath.Join(l.dir(name), "verified") }
+
 // UnknownEnvironmentError says which environments there are instead of the one that was asked for.
 type UnknownEnvironmentError struct {
 	Name  string
