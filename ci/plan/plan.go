@@ -56,7 +56,7 @@ func Modules() []Module {
 	return []Module{
 		{Dir: "app", Inputs: []string{"app", "docs/*.md"}, Services: true},
 		{Dir: "ci", Inputs: []string{
-			"ci", "tools", "app", "dagger.json", "go.work", "Dockerfile", ".dockerignore", ".gitignore", ".gitattributes", ".github", "docs/*.md",
+			"ci", "dagger.json", "go.work", "Dockerfile", ".github", "*/go.mod", "tools/*/go.mod",
 		}},
 		{Dir: "infra", Inputs: []string{"infra", "docs/*.md", "go.work"}},
 		{Dir: "tools", Inputs: []string{"tools", "go.work", "Dockerfile", "docker-compose.yml", ".golangci.yml"}},

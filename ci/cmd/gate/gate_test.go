@@ -175,3 +175,20 @@ func TestVulnerableCodeIsRedAndAnUnansweredQuestionIsNoPass(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAttestationIsNoSignature(t *testing.T) {
+	t.Parallel()
+	const image = "registry.example/bookshelf@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	answer := func(kind string) map[string]string {
+		return map[string]string{"cosign": `echo '[{"critical": {"type": "` + kind + `"}}]'`}
+	}
+	g, _ := newGate(t, answer("https://cyclonedx.org/bom"))
+	err := g.command(t.Context(), []string{"verify", "--key", "k", image})
+	if err == nil || !strings.Contains(err.Error(), "no signature") {
+		t.Errorf("an attestation passes for a signature: %v", err)
+	}
+	g, _ = newGate(t, answer(signatureTypes[0]))
+	if err := g.command(t.Context(), []string{"verify", "--key", "k", image}); err != nil {
+		t.Error(err)
+	}
+}

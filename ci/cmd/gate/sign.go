@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"dagger/bookshelf/plan"
@@ -109,8 +111,14 @@ func (g *gate) verify(ctx context.Context, args []string) error {
 	if err = errors.Join(err, by.Validate()); err != nil {
 		return usage("verify: %s", err)
 	}
-	if _, err := g.tools.run(ctx, ".", plan.CosignVerify(image, by, *plainHTTP)); err != nil {
+	found, err := g.tools.run(ctx, ".", plan.CosignVerify(image, by, *plainHTTP))
+	if err != nil {
 		return fmt.Errorf("%s is not signed by whom it should be: %w", image, err)
+	}
+	if signed, err := hasSignature(found); err != nil {
+		return fmt.Errorf("%s: read cosign's answer: %w", image, err)
+	} else if !signed {
+		return fmt.Errorf("%s carries statements of the right signer, but no signature", image)
 	}
 	for _, kind := range plan.Attestations() {
 		if _, err := g.tools.run(ctx, ".", plan.CosignVerifyAttestation(image, kind, by, *plainHTTP)); err != nil {
@@ -119,4 +127,26 @@ func (g *gate) verify(ctx context.Context, args []string) error {
 	}
 	fmt.Fprintf(g.stdout, "%s: signature and attestations (%s) are valid\n", image, strings.Join(plan.Attestations(), ", "))
 	return nil
+}
+
+// signatureTypes are what a signature, as opposed to an attestation, calls itself: in bundles of cosign 3, and before.
+var signatureTypes = []string{"https://sigstore.dev/cosign/sign/v1", "cosign container image signature"}
+
+// hasSignature looks for a signature in what `cosign verify` prints. Cosign 3 is content with any statement of the right
+// signer, also with one that only says what is in the image.
+func hasSignature(found []byte) (bool, error) {
+	var payloads []struct {
+		Critical struct {
+			Type string `json:"type"`
+		} `json:"critical"`
+	}
+	if err := json.Unmarshal(found, &payloads); err != nil {
+		return false, err
+	}
+	for _, payload := range payloads {
+		if slices.Contains(signatureTypes, payload.Critical.Type) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
