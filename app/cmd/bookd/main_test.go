@@ -36,6 +36,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 		"BOOKD_TEST_PROGRAM=1", "HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0",
 		"DB_HOST=127.0.0.1", "DB_NAME=none", "DB_USER=none", // serving starts without a database
 		"SHUTDOWN_GRACE=1h", "SHUTDOWN_TIMEOUT=2h",
+		"GOCOVERDIR=" + t.TempDir(), // built for coverage, a program without one complains on standard error
 	}
 	return cmd
 }
