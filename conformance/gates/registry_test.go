@@ -66,6 +66,8 @@ type descriptor struct {
 	MediaType string `json:"mediaType"`
 	Digest    string `json:"digest"`
 	Size      int    `json:"size"`
+	// Annotations: Trivy wants its database's layer to have a file name.
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 func describe(mediaType string, content []byte) descriptor {
@@ -101,9 +103,10 @@ func push(t *testing.T, registry, repository, tag string, config, layer []byte, 
 		send(t, http.MethodPut, upload+"&digest="+describe("", blob).Digest, "application/octet-stream", blob)
 	}
 	const manifestType = "application/vnd.oci.image.manifest.v1+json"
+	content := describe(layerType, layer)
+	content.Annotations = map[string]string{"org.opencontainers.image.title": "layer.tar.gz"}
 	manifest, err := json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": manifestType,
-		"config": describe(configType, config), "layers": []descriptor{describe(layerType, layer)},
+		"schemaVersion": 2, "mediaType": manifestType, "config": describe(configType, config), "layers": []descriptor{content},
 	})
 	if err != nil {
 		t.Fatal(err)
