@@ -289,30 +289,35 @@ func (b *bench) testSecrecy(t *testing.T) {
 }
 
 func (b *bench) testTampering(t *testing.T) {
+	app, postgres := b.container("app-blue"), b.container("postgres")
 	for _, tampering := range []struct {
-		name    string
-		command []string
-		problem string
+		commands [][]string
+		// problems are what status says of it; what only up compares is not among them.
+		problems []string
+		repairs  int
 	}{
-		{"stopped", []string{"stop", "--time=5", b.container("app-blue")}, b.container("app-blue") + " is stopped"},
-		{"removed", []string{"rm", "--force", b.container("app-blue")}, b.container("app-blue") + " is gone"},
-		{"paused", []string{"pause", b.container("postgres")}, b.container("postgres") + " is paused"},
-		{"taken off its network", []string{"network", "disconnect", b.container("backend"), b.container("postgres")}, ""},
-		{"given more memory", []string{"update", "--memory=1g", "--memory-swap=1g", b.container("app-blue")}, ""},
+		{[][]string{{"stop", "--time=5", app}, {"pause", postgres}}, []string{app + " is stopped", postgres + " is paused"}, 2},
+		{[][]string{{"rm", "--force", app}, {"network", "disconnect", b.container("backend"), postgres}}, []string{app + " is gone"}, 2},
+		{[][]string{{"update", "--memory=1g", "--memory-swap=1g", app}}, nil, 1},
 	} {
-		b.docker(tampering.command...)
-		if tampering.problem != "" {
+		for _, command := range tampering.commands {
+			b.docker(command...)
+		}
+		if len(tampering.problems) > 0 {
 			code, status := b.status()
-			if code != exitFailed || status.Healthy || !strings.Contains(strings.Join(status.Problems, "\n"), tampering.problem) {
-				t.Errorf("%s: status has exit code %d and problems %q", tampering.name, code, status.Problems)
+			said := strings.Join(status.Problems, "\n")
+			for _, problem := range tampering.problems {
+				if code != exitFailed || status.Healthy || !strings.Contains(said, problem) {
+					t.Errorf("%v: status has exit code %d and says %q, want %q", tampering.commands, code, said, problem)
+				}
 			}
 		}
-		if result := b.up(); len(result.Repaired) == 0 {
-			t.Errorf("%s: nothing was repaired", tampering.name)
+		if result := b.up(); len(result.Repaired) != tampering.repairs {
+			t.Errorf("%v: repaired %q, want %d repairs", tampering.commands, result.Repaired, tampering.repairs)
 		}
 		b.wantServing()
 		if code, status := b.status(); code != exitDone || !status.Healthy {
-			t.Errorf("%s: after the repair: %q", tampering.name, status.Problems)
+			t.Errorf("%v: after the repair: %q", tampering.commands, status.Problems)
 		}
 	}
 	if again := b.up(); len(again.Changes) != 0 || len(again.Repaired) != 0 {
