@@ -85,6 +85,14 @@ func TestASecretInTheRepositoryTurnsTheScanRedWithoutShowingIt(t *testing.T) {
 	}
 }
 
+func TestAMisconfigurationTurnsTheScanRed(t *testing.T) {
+	t.Parallel()
+	c := newCheckout(t, map[string]string{"go.mod": library["go.mod"], "Dockerfile": "FROM debian:trixie-slim\nUSER root\nCMD [\"/bin/true\"]\n"})
+	database := publishDatabase(t, startRegistry(t), time.Now())
+	c.want(t, 1, []string{"HIGH DS-0002 in Dockerfile", "change the configuration"},
+		"scan", "--archive", imageArchive(t, fixedVersion), "--database", database)
+}
+
 func TestThisRepositoryAndItsImagePassAgainstAnEmptyShelf(t *testing.T) {
 	t.Parallel()
 	needGates(t)
