@@ -46,7 +46,7 @@ func newBench(t *testing.T) *bench {
 	image := requireImage(t)
 	port := freePort(t)
 	b := &bench{
-		t: t, name: fmt.Sprintf("t%d-%d", os.Getpid()%100000, port), root: t.TempDir(),
+		t: t, name: environmentName(port), root: t.TempDir(),
 		url: fmt.Sprintf("http://127.0.0.1:%d", port), image: image,
 	}
 	clone, err := filepath.Abs("../../..")
@@ -67,6 +67,15 @@ func newBench(t *testing.T) *bench {
 		b.must(b.engine.Close())
 	})
 	return b
+}
+
+// environmentName is one that nobody else has. `make test` removes everything that is called like its run, should this process be killed.
+func environmentName(port int) string {
+	run, ours := strings.CutPrefix(os.Getenv("BOOKSHELF_TEST_RUN"), "bookshelf-")
+	if !ours {
+		run = fmt.Sprintf("test-%d", os.Getpid())
+	}
+	return fmt.Sprintf("%s-%d", strings.TrimSuffix(run, "-"), port)
 }
 
 // requireImage skips the test where there is no engine or no image to run, unless services are required.
