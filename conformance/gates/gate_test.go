@@ -30,6 +30,7 @@ func root(t *testing.T) string {
 // tool returns the path of a pinned tool.
 func tool(t *testing.T, name string) string {
 	t.Helper()
+	needGates(t)
 	path := filepath.Join(root(t), ".tools", "bin", name)
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("%s is not built: `make e2e-gates` builds it", name)

@@ -19,7 +19,10 @@ type Module struct {
 	Workspace bool   // listed in go.work
 }
 
-// List returns the modules of go.work, in its order, and then the tools' own.
+// alone are the modules that stand outside of the workspace; docs/adr says why.
+var alone = []string{"ci", "tools"}
+
+// List returns the modules of go.work, in its order, and then those that stand alone.
 func List(ctx context.Context, root string) ([]Module, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}")
 	cmd.Dir = root
@@ -41,7 +44,10 @@ func List(ctx context.Context, root string) ([]Module, error) {
 		}
 		list = append(list, Module{Name: name, Dir: dir, Workspace: true})
 	}
-	return append(list, Module{Name: "tools", Dir: filepath.Join(root, "tools")}), nil
+	for _, name := range alone {
+		list = append(list, Module{Name: name, Dir: filepath.Join(root, name)})
+	}
+	return list, nil
 }
 
 // Env is the environment in which the go command sees the module as its users do: in the workspace, or alone.
