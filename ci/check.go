@@ -19,8 +19,10 @@ func randomText() string { return rand.Text() }
 // +check
 func (m *Bookshelf) Lint(ctx context.Context) error {
 	_, err := m.golang().
-		WithMountedCache("/root/.cache/bookshelf", dag.CacheVolume("bookshelf-tools")).
-		WithMountedCache("/root/.cache/golangci-lint", dag.CacheVolume("bookshelf-lint")).
+		WithMountedCache("/cache/tools", dag.CacheVolume("bookshelf-tools")).
+		WithEnvVariable("BOOKSHELF_CACHE", "/cache/tools").
+		WithMountedCache("/cache/lint", dag.CacheVolume("bookshelf-lint")).
+		WithEnvVariable("GOLANGCI_LINT_CACHE", "/cache/lint").
 		WithDirectory("/src", m.Source).
 		WithWorkdir("/src").
 		// The checks ask git which files are the project's. The history is of no interest to them and stays outside.

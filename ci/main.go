@@ -108,7 +108,8 @@ func (m *Bookshelf) part(patterns []string) *dagger.Directory {
 func (m *Bookshelf) golang() *dagger.Container {
 	ctr := dag.Container().From(m.GoImage).
 		WithMountedCache("/go/pkg/mod", dag.CacheVolume("bookshelf-go-mod")).
-		WithMountedCache("/root/.cache/go-build", dag.CacheVolume("bookshelf-go-build")).
+		WithMountedCache("/cache/go-build", dag.CacheVolume("bookshelf-go-build")).
+		WithEnvVariable("GOCACHE", "/cache/go-build").
 		// The image's Go is the one that was chosen; a go.mod that asks for a newer one is a mistake to be seen.
 		WithEnvVariable("GOTOOLCHAIN", "local")
 	if m.GoProxy != "" {
