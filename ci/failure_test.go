@@ -55,6 +55,16 @@ func verify(b *bundle) error {
 	return err
 }
 
+func TestAnAttestationIsNoSignature(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Answer("stdout", `args: ["verify", `, `[{"critical": {"type": "https://cyclonedx.org/bom"}}]`)
+	wantError(t, verify(b), "but no signature")
+	if b.Asked("verify-attestation") {
+		t.Error("the attestations of an image without a signature were looked at all the same")
+	}
+}
+
 func TestPostgresIsStoppedWhateverHappened(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

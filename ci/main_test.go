@@ -49,6 +49,9 @@ type bundle struct {
 }
 
 // setup gives a pipeline for main at a commit, where everything goes well until a test says otherwise.
+// signatureAnswer is what cosign prints of a valid signature, as far as anybody reads it.
+const signatureAnswer = `[{"critical": {"type": "https://sigstore.dev/cosign/sign/v1"}}]`
+
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	r := enginetest.New(t)
@@ -56,6 +59,7 @@ func setup(t *testing.T) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Answer("stdout", `args: ["verify", `, signatureAnswer)
 	r.Answer("label", versionLabel, module.commit().Version())
 	r.Answer("label", `.label(name: "org.opencontainers.image.revision")`, commit)
 	r.Answer("label", `.label(name: "org.opencontainers.image.source")`, where)

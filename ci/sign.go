@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"dagger/bookshelf/internal/dagger"
@@ -194,6 +195,15 @@ func (m *Bookshelf) Verify(
 	}
 	plainHTTP := registryService != nil
 	ctr = withCosign(ctr, plan.CosignVerify(pinned, by, plainHTTP))
+	answer, err := ctr.Stdout(ctx)
+	if err != nil {
+		return "", explain("verify "+pinned.String(), err)
+	}
+	if signed, err := plan.Signed([]byte(answer)); err != nil {
+		return "", explain("verify "+pinned.String(), err)
+	} else if !signed {
+		return "", fmt.Errorf("verify %s: it carries statements of the right signer, but no signature", pinned)
+	}
 	for _, kind := range plan.Attestations() {
 		ctr = withCosign(ctr, plan.CosignVerifyAttestation(pinned, kind, by, plainHTTP))
 	}

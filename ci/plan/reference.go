@@ -1,6 +1,7 @@
 package plan
 
 import (
+	_ "crypto/sha256" // package digest, below reference, knows the algorithms that are linked in
 	"encoding/base64"
 	"encoding/json"
 	"errors"

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -63,6 +64,28 @@ func signing(args []string, keyFile string, plainHTTP bool) []string {
 // CosignVerify checks the image's signature.
 func CosignVerify(image Pinned, by Identity, plainHTTP bool) []string {
 	return append(verifying([]string{"cosign", "verify"}, by, plainHTTP), image.String())
+}
+
+// signatureTypes are what a signature, as opposed to an attestation, calls itself: in bundles of cosign 3, and before.
+var signatureTypes = []string{"https://sigstore.dev/cosign/sign/v1", "cosign container image signature"}
+
+// Signed looks for a signature in what `cosign verify` prints. Cosign 3 is content with any statement of the right signer, also
+// with one that only says what is in the image.
+func Signed(answer []byte) (bool, error) {
+	var payloads []struct {
+		Critical struct {
+			Type string `json:"type"`
+		} `json:"critical"`
+	}
+	if err := json.Unmarshal(answer, &payloads); err != nil {
+		return false, fmt.Errorf("read cosign's answer: %w", err)
+	}
+	for _, payload := range payloads {
+		if slices.Contains(signatureTypes, payload.Critical.Type) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // CosignVerifyAttestation checks that the image carries a statement of the kind and who made it.

@@ -187,7 +187,7 @@ func TestAnAttestationIsNoSignature(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no signature") {
 		t.Errorf("an attestation passes for a signature: %v", err)
 	}
-	g, _ = newGate(t, answer(signatureTypes[0]))
+	g, _ = newGate(t, answer("https://sigstore.dev/cosign/sign/v1"))
 	if err := g.command(t.Context(), []string{"verify", "--key", "k", image}); err != nil {
 		t.Error(err)
 	}

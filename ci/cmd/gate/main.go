@@ -12,7 +12,7 @@ package main
 
 import (
 	"context"
-	_ "crypto/sha256" // package digest, behind plan, knows the algorithms that are linked in
+
 	"errors"
 	"flag"
 	"fmt"

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"dagger/bookshelf/plan"
@@ -115,7 +113,7 @@ func (g *gate) verify(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s is not signed by whom it should be: %w", image, err)
 	}
-	if signed, err := hasSignature(found); err != nil {
+	if signed, err := plan.Signed(found); err != nil {
 		return fmt.Errorf("%s: read cosign's answer: %w", image, err)
 	} else if !signed {
 		return fmt.Errorf("%s carries statements of the right signer, but no signature", image)
@@ -127,26 +125,4 @@ func (g *gate) verify(ctx context.Context, args []string) error {
 	}
 	fmt.Fprintf(g.stdout, "%s: signature and attestations (%s) are valid\n", image, strings.Join(plan.Attestations(), ", "))
 	return nil
-}
-
-// signatureTypes are what a signature, as opposed to an attestation, calls itself: in bundles of cosign 3, and before.
-var signatureTypes = []string{"https://sigstore.dev/cosign/sign/v1", "cosign container image signature"}
-
-// hasSignature looks for a signature in what `cosign verify` prints. Cosign 3 is content with any statement of the right
-// signer, also with one that only says what is in the image.
-func hasSignature(found []byte) (bool, error) {
-	var payloads []struct {
-		Critical struct {
-			Type string `json:"type"`
-		} `json:"critical"`
-	}
-	if err := json.Unmarshal(found, &payloads); err != nil {
-		return false, err
-	}
-	for _, payload := range payloads {
-		if slices.Contains(signatureTypes, payload.Critical.Type) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
