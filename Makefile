@@ -142,6 +142,11 @@ verify: gate ## verify signature and attestations of IMAGE with public KEY=FILE
 	@$(RUN) ./install cosign
 	@$(GATE) verify --key '$(KEY)' $(SIGN_FLAGS) '$(IMAGE)'
 
+.PHONY: image-e2e
+image-e2e: quiet-doctor ## start the image with a database and drive it over HTTP
+	@$(MAKE) image
+	@REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -short -run='^TestImage' .
+
 .PHONY: e2e-gates
 e2e-gates: quiet-doctor ## try the gates for real, both ways, against a registry of their own
 	@$(RUN) ./install trivy govulncheck cosign registry pulumi pulumi-resource-docker

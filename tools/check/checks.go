@@ -155,7 +155,6 @@ func (c checker) scripts(ctx context.Context) (string, error) {
 	return complaint.String(), nil
 }
 
-// vet comes before the linter although that vets as well: it also says when a module does not compile at all.
 // workflows asks actionlint about what GitHub would run. It looks at the scripts in them too where shellcheck is installed.
 func (c checker) workflows(ctx context.Context) (string, error) {
 	files, err := c.files(ctx, ".github/workflows/*.yml", ".github/workflows/*.yaml")
@@ -169,6 +168,7 @@ func (c checker) workflows(ctx context.Context) (string, error) {
 	return output(ctx, c.root, nil, linter, append([]string{"-no-color"}, files...)...)
 }
 
+// vet comes before the linter although that vets as well: it also says when a module does not compile at all.
 func (c checker) vet(ctx context.Context) (string, error) {
 	return c.everywhere(ctx, modules.Module.Env, "go", "vet", "./...")
 }

@@ -1,5 +1,6 @@
 // Command check runs the static checks of every module and says in one line per check how it went: format, vet, lint,
-// tidy modules, one go line everywhere, no left-over replacement, shell scripts, workflows.
+// tidy modules, one go line everywhere, no left-over replacement, shell scripts, workflows; and the pipeline's generated code where
+// DAGGER_SCHEMA names the engine's schema.
 //
 //	GOWORK=off go run -C tools ./check [NAME…]
 package main
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -68,7 +70,7 @@ type check struct {
 
 // all lists the checks, the quickest first.
 func (c checker) all() []check {
-	return []check{
+	checks := []check{
 		{"format", c.format},
 		{"golines", c.goLines},
 		{"replacements", c.replacements},
@@ -78,4 +80,8 @@ func (c checker) all() []check {
 		{"tidy", c.tidy},
 		{"lint", c.lint},
 	}
+	if os.Getenv(schemaVariable) != "" {
+		checks = append(checks, check{"generated", c.generated})
+	}
+	return checks
 }

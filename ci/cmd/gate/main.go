@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-
 	"errors"
 	"flag"
 	"fmt"
