@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
@@ -246,7 +245,7 @@ func (s *Stack) export(ctx context.Context) (apitype.UntypedDeployment, apitype.
 // under way. It returns the names of the containers that such a run may have created without having noted them. The environment's
 // lock guarantees that no other run is alive.
 func (s *Stack) Recover(ctx context.Context) (unrecorded []string, err error) {
-	if err := s.stack.Cancel(ctx); err != nil && !isNothingToCancel(err) {
+	if err := s.stack.Cancel(ctx); err != nil {
 		return nil, fmt.Errorf("break the Pulumi lock of %s: %w", s.name, err)
 	}
 	raw, deployment, err := s.export(ctx)
@@ -276,11 +275,6 @@ func (s *Stack) Recover(ctx context.Context) (unrecorded []string, err error) {
 		return nil, fmt.Errorf("write the state of %s: %w", s.name, err)
 	}
 	return unrecorded, nil
-}
-
-// isNothingToCancel: the file backend has no other way to say so.
-func isNothingToCancel(err error) bool {
-	return strings.Contains(err.Error(), "no stack named") || strings.Contains(err.Error(), "not currently locked")
 }
 
 // Types of the resources that exist on the engine.
