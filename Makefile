@@ -15,6 +15,8 @@ BIN := .tools/bin
 # The repository's own commands: standard library only, outside the workspace, so they run before anything is fetched.
 RUN := GOWORK=off go run -C tools
 DELIVER := $(BIN)/deliver
+# Only an environment that verifies its images needs what verifies them, which takes minutes to build.
+VERIFIER = $(if $(shell grep -sE '^ *bookshelf:verify: *(key|keyless) *$$' infra/Pulumi.$(ENV).yaml),cosign)
 GATE := $(BIN)/gate
 
 .PHONY: help
@@ -48,7 +50,7 @@ known-env:
 
 .PHONY: tools
 tools: need-go ## build the pinned tools that environments need, once per machine
-	@$(RUN) ./install pulumi pulumi-resource-docker
+	@$(RUN) ./install pulumi pulumi-resource-docker $(VERIFIER)
 
 .PHONY: bases
 bases: need-go ## provide the base images: from a registry, or built from Debian packages

@@ -54,7 +54,7 @@ func Find(tools string) (Verifier, error) {
 	path := filepath.Join(tools, "bin", "cosign")
 	if _, err := os.Stat(path); err != nil {
 		if path, err = exec.LookPath("cosign"); err != nil {
-			return Verifier{}, errors.New("no cosign in .tools/bin or on the PATH: `GOWORK=off go run -C tools ./install cosign` builds it")
+			return Verifier{}, errors.New("no cosign in .tools/bin or on the PATH: `make tools ENV=…` builds it for an environment that verifies its images")
 		}
 	}
 	return Verifier{Cosign: path, Now: time.Now}, nil
