@@ -72,11 +72,8 @@ func engineName(environmentName, part string) string {
 
 // open validates everything that can be validated, takes the lock and opens the stack. The caller must call release.
 func (o *Operator) open(ctx context.Context, name, command, image string) (s *session, release func(), err error) {
-	settings, err := o.settings(name)
+	settings, err := o.reach(ctx, name)
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := o.Platform.Check(ctx); err != nil {
 		return nil, nil, err
 	}
 	lock, err := o.Layout.Lock(name, command)
@@ -104,6 +101,15 @@ func (s *session) openStack(ctx context.Context, image string) error {
 		return &PersonError{cause: lost}
 	}
 	return err
+}
+
+// reach reads and validates an environment's configuration, and makes sure that the platform answers.
+func (o *Operator) reach(ctx context.Context, name string) (stack.Settings, error) {
+	settings, err := o.settings(name)
+	if err != nil {
+		return nil, err
+	}
+	return settings, o.Platform.Check(ctx)
 }
 
 // settings reads and validates an environment's configuration, without an image: that is the command's business.
@@ -208,17 +214,21 @@ func (s *session) resolve(ctx context.Context, reference string) (string, error)
 	}
 }
 
-// deployedImage is the image that the environment runs, read from the engine.
+// deployedImage is the image that the environment was deployed with and is to keep, "" where there is none: the one that was good
+// last, or, before any deployment from here has succeeded, the one that the engine has.
 func (s *session) deployedImage(ctx context.Context) (string, error) {
 	if last, err := s.lastGood(); err == nil {
 		return last["image"], nil
+	}
+	if !s.Layout.Exists(s.name) {
+		return "", nil
 	}
 	instances, err := s.Platform.Instances(ctx, s.env)
 	if err != nil {
 		return "", err
 	}
 	for _, instance := range instances {
-		if instance.Component == "app" && s.Layout.Exists(s.name) {
+		if instance.Component == "app" {
 			return instance.Image, nil
 		}
 	}

@@ -47,11 +47,8 @@ var expected = []struct{ component, slot string }{
 
 // Status looks at an environment. It asks the engine, not Pulumi's state, takes no lock and changes nothing.
 func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
-	settings, err := o.settings(name)
+	settings, err := o.reach(ctx, name)
 	if err != nil {
-		return Status{}, err
-	}
-	if err := o.Platform.Check(ctx); err != nil {
 		return Status{}, err
 	}
 	instances, err := o.Platform.Instances(ctx, o.environment(name))
@@ -117,7 +114,7 @@ func partOf(i runtime.Instance) PartStatus {
 		Name: i.Name, Component: i.Component, Slot: i.Slot, Kind: i.Kind, State: string(i.State), Detail: describe(i),
 		Image: i.Image, Restarts: i.Restarts,
 	}
-	if !i.StartedAt.IsZero() && i.StartedAt.Year() > 1 {
+	if !i.StartedAt.IsZero() {
 		started := i.StartedAt.UTC().Truncate(time.Second)
 		part.StartedAt = &started
 	}
@@ -126,10 +123,7 @@ func partOf(i runtime.Instance) PartStatus {
 
 // Logs writes an environment's log lines.
 func (o *Operator) Logs(ctx context.Context, name string, options runtime.LogOptions, stdout, stderr io.Writer) error {
-	if _, err := o.settings(name); err != nil {
-		return err
-	}
-	if err := o.Platform.Check(ctx); err != nil {
+	if _, err := o.reach(ctx, name); err != nil {
 		return err
 	}
 	err := o.Platform.Logs(ctx, o.environment(name), options, stdout, stderr)
@@ -145,10 +139,7 @@ func (o *Operator) Logs(ctx context.Context, name string, options runtime.LogOpt
 
 // Exec runs a command of the service in its live container and returns the command's exit code.
 func (o *Operator) Exec(ctx context.Context, name string, arguments []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
-	if _, err := o.settings(name); err != nil {
-		return 0, err
-	}
-	if err := o.Platform.Check(ctx); err != nil {
+	if _, err := o.reach(ctx, name); err != nil {
 		return 0, err
 	}
 	instances, err := o.Platform.Instances(ctx, o.environment(name))

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/moby/sys/atomicwriter"
+
 	"bookshelf/infra/environment"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/stack"
@@ -191,10 +193,7 @@ func (s *session) lastGood() (stack.Settings, error) {
 func (s *session) rememberGood() error {
 	content, err := json.MarshalIndent(s.settings, "", "  ")
 	if err == nil {
-		err = os.WriteFile(s.goodFile()+".new", content, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(s.goodFile()+".new", s.goodFile())
+		err = atomicwriter.WriteFile(s.goodFile(), content, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("remember the configuration that works: %w", err)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/moby/sys/atomicwriter"
 )
 
 // Record says what was verified of an image. Its JSON form is what is kept in the environment's state folder and what
@@ -44,12 +46,8 @@ func (s Store) Save(r Record) error {
 	if err == nil {
 		err = os.MkdirAll(s.Dir, 0o700)
 	}
-	path := s.file(r.Digest)
 	if err == nil {
-		err = os.WriteFile(path+".new", append(content, '\n'), 0o600)
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
+		err = atomicwriter.WriteFile(s.file(r.Digest), append(content, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("record what was verified: %w", err)

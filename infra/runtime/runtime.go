@@ -98,7 +98,6 @@ type Platform interface {
 	// NetworkExists and VolumeExists look for one by name; RemoveVolume removes one, and it is no error when there is none.
 	NetworkExists(ctx context.Context, name string) (bool, error)
 	VolumeExists(ctx context.Context, name string) (bool, error)
-	RemoveNetwork(ctx context.Context, name string) error
 	RemoveVolume(ctx context.Context, name string) error
 	// ImageID resolves an image reference to the ID of a local image; ErrNotFound when the platform does not hold it.
 	ImageID(ctx context.Context, reference string) (string, error)

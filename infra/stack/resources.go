@@ -2,7 +2,6 @@ package stack
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
@@ -91,8 +90,5 @@ func (s *Stack) Unprotect(ctx context.Context) error {
 	for i := range deployment.Resources {
 		deployment.Resources[i].Protect = false
 	}
-	if raw.Deployment, err = json.Marshal(deployment); err != nil {
-		return err
-	}
-	return s.stack.Import(ctx, raw)
+	return s.rewrite(ctx, raw, deployment)
 }

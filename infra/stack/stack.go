@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/moby/sys/atomicwriter"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
@@ -117,15 +118,8 @@ func writeWorkspace(layout Layout, work, name string, settings Settings) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(replaceFile(filepath.Join(work, "Pulumi.yaml"), project), replaceFile(path, content))
-}
-
-// replaceFile writes a file so that a reader, or a kill, sees the old content or the new.
-func replaceFile(path string, content []byte) error {
-	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	// A reader, or a kill, must find the old content or the new.
+	return errors.Join(atomicwriter.WriteFile(filepath.Join(work, "Pulumi.yaml"), project, 0o600), atomicwriter.WriteFile(path, content, 0o600))
 }
 
 func pulumiEnv(layout Layout, secrets credentials.Set) (map[string]string, error) {
@@ -165,15 +159,6 @@ type Outcome struct {
 	Outputs map[string]string
 }
 
-// Total is the number of resources that were changed.
-func (o Outcome) Total() int {
-	total := 0
-	for _, n := range o.Changes {
-		total += n
-	}
-	return total
-}
-
 // Preview says what Up would do. Resources in replace are replaced whatever their state.
 func (s *Stack) Preview(ctx context.Context, replace []string, progress Progress) (Outcome, error) {
 	watch := newWatcher(progress, true)
@@ -209,15 +194,6 @@ func (s *Stack) Forget(ctx context.Context) error {
 	return nil
 }
 
-// Outputs returns what the last deployment exported.
-func (s *Stack) Outputs(ctx context.Context) (map[string]string, error) {
-	outputs, err := s.stack.Outputs(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the outputs of %s: %w", s.name, err)
-	}
-	return plainOutputs(outputs), nil
-}
-
 func plainOutputs(outputs auto.OutputMap) map[string]string {
 	plain := map[string]string{}
 	for key, output := range outputs {
@@ -239,6 +215,18 @@ func (s *Stack) export(ctx context.Context) (apitype.UntypedDeployment, apitype.
 		return raw, deployment, fmt.Errorf("read the state of %s: %w", s.name, err)
 	}
 	return raw, deployment, nil
+}
+
+// rewrite puts a changed deployment in the place of the state that it was read from.
+func (s *Stack) rewrite(ctx context.Context, raw apitype.UntypedDeployment, deployment apitype.DeploymentV3) error {
+	var err error
+	if raw.Deployment, err = json.Marshal(deployment); err == nil {
+		err = s.stack.Import(ctx, raw)
+	}
+	if err != nil {
+		return fmt.Errorf("write the state of %s: %w", s.name, err)
+	}
+	return nil
 }
 
 // Recover puts right what a killed run left behind: Pulumi's own lock, which never expires, and the record of operations that were
@@ -268,11 +256,8 @@ func (s *Stack) Recover(ctx context.Context) (unrecorded []string, err error) {
 		}
 	}
 	deployment.PendingOperations = nil
-	if raw.Deployment, err = json.Marshal(deployment); err != nil {
-		return nil, fmt.Errorf("write the state of %s: %w", s.name, err)
-	}
-	if err := s.stack.Import(ctx, raw); err != nil {
-		return nil, fmt.Errorf("write the state of %s: %w", s.name, err)
+	if err := s.rewrite(ctx, raw, deployment); err != nil {
+		return nil, err
 	}
 	return unrecorded, nil
 }

@@ -23,14 +23,6 @@ func (e *Engine) VolumeExists(ctx context.Context, name string) (bool, error) {
 	return exists("volume", name, err)
 }
 
-// RemoveNetwork removes a network that no container is attached to.
-func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
-	if err := e.api.NetworkRemove(ctx, name); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("remove network %s: %w", name, err)
-	}
-	return nil
-}
-
 // RemoveVolume removes a volume and what is on it.
 func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 	if err := e.api.VolumeRemove(ctx, name, false); err != nil && !errdefs.IsNotFound(err) {
