@@ -69,9 +69,9 @@ deliver: need-go
 	@go build -C infra -o ../$(DELIVER) ./cmd/deliver
 
 .PHONY: up
-up: environment-doctor ## bring up the environment and print its URL; safe to repeat
-	@$(MAKE) tools image deliver
-	@$(DELIVER) up -e $(ENV) --image "$$(<.tools/image-id)"
+up: environment-doctor ## bring up the environment, release what has changed, and print its URL; safe to repeat
+	@$(MAKE) tools image edge-image deliver
+	@$(DELIVER) up -e $(ENV) --image "$$(<.tools/image-id)" --release
 
 .PHONY: down
 down: known-env deliver ## take the environment down; its data stays

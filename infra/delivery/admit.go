@@ -13,10 +13,7 @@ import (
 // admit makes sure that the environment's policy accepts the image, and reports whether there is a policy at all. An image that is
 // kept and was verified for the same signer is not verified again: repairing an environment must not need a registry.
 func (s *session) admit(ctx context.Context, image string, kept bool) (admitted bool, err error) {
-	config, err := load(s.name, s.settings)
-	if err != nil {
-		return false, err
-	}
+	config := s.config
 	if config.Verify.Mode == environment.VerifyOff {
 		return false, nil
 	}

@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"bookshelf/infra/environment"
 	"bookshelf/infra/provenance"
 	"bookshelf/infra/runtime"
+	"bookshelf/infra/runtime/edge"
 	"bookshelf/infra/stack"
 )
 
@@ -52,11 +52,15 @@ func needsPerson(format string, args ...any) error {
 // session is an environment under its lock, with its stack open.
 type session struct {
 	*Operator
-	name     string
-	env      runtime.Environment
+	name string
+	env  runtime.Environment
+	// config is the configuration as it is written now; settings are what the stack is opened with.
+	config   environment.Config
 	settings stack.Settings
+	slots    environment.Slots
 	lock     *stack.Lock
 	stack    *stack.Stack
+	edge     *edge.Client
 	// verified is what was verified of the image just now, nil where the policy or an earlier record made that unnecessary.
 	verified *provenance.Record
 }
@@ -70,9 +74,13 @@ func engineName(environmentName, part string) string {
 	return environment.Project + "-" + environmentName + "-" + part
 }
 
-// open validates everything that can be validated, takes the lock and opens the stack. The caller must call release.
-func (o *Operator) open(ctx context.Context, name, command, image string) (s *session, release func(), err error) {
+// begin validates everything that can be validated and takes the lock. The caller must call release.
+func (o *Operator) begin(ctx context.Context, name, command string) (s *session, release func(), err error) {
 	settings, err := o.reach(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := load(name, settings)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -80,21 +88,73 @@ func (o *Operator) open(ctx context.Context, name, command, image string) (s *se
 	if err != nil {
 		return nil, nil, err
 	}
-	s = &session{Operator: o, name: name, env: o.environment(name), settings: settings, lock: lock}
-	if err := s.openStack(ctx, image); err != nil {
-		lock.Release()
-		return nil, nil, err
-	}
+	s = &session{Operator: o, name: name, env: o.environment(name), config: config, settings: settings, lock: lock}
+	s.edge = edge.New(o.Platform, s.env)
 	return s, lock.Release, nil
 }
 
-func (s *session) openStack(ctx context.Context, image string) error {
+// open begins, chooses every image for the configuration as it is written now, and opens the stack.
+func (o *Operator) open(ctx context.Context, name, command, image string) (s *session, release func(), err error) {
+	s, release, err = o.begin(ctx, name, command)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.choose(ctx, image); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return s, release, nil
+}
+
+func (s *session) choose(ctx context.Context, image string) error {
 	if err := s.guardData(ctx); err != nil {
 		return err
 	}
-	if err := s.chooseImages(ctx, image); err != nil {
+	if err := s.chooseSlots(ctx, image); err != nil {
 		return err
 	}
+	if err := s.chooseSupport(ctx); err != nil {
+		return err
+	}
+	return s.openStack(ctx)
+}
+
+// reopen begins on an environment that is deployed, and opens the stack with the settings that it was deployed with: whatever has
+// changed in the configuration meanwhile, the database and the edge are left alone.
+func (o *Operator) reopen(ctx context.Context, name, command string) (s *session, release func(), err error) {
+	s, release, err = o.begin(ctx, name, command)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.keep(ctx); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return s, release, nil
+}
+
+func (s *session) keep(ctx context.Context) error {
+	deployed, err := s.readSlots()
+	if err != nil {
+		return err
+	}
+	if !deployed || !s.everGood() {
+		return &NotDeployedError{Environment: s.name}
+	}
+	if s.settings, err = s.lastGood(); err != nil {
+		return err
+	}
+	return s.openStack(ctx)
+}
+
+// NotDeployedError says that nothing is live yet.
+type NotDeployedError struct{ Environment string }
+
+func (e *NotDeployedError) Error() string {
+	return fmt.Sprintf("%s is not deployed from here: begin with `deliver up -e %s --image REFERENCE`, or `make up`", e.Environment, e.Environment)
+}
+
+func (s *session) openStack(ctx context.Context) error {
 	var err error
 	s.stack, err = stack.Open(ctx, s.Layout, s.lock, s.name, s.settings)
 	if lost, ok := errors.AsType[*stack.LostSecretsError](err); ok {
@@ -112,7 +172,7 @@ func (o *Operator) reach(ctx context.Context, name string) (stack.Settings, erro
 	return settings, o.Platform.Check(ctx)
 }
 
-// settings reads and validates an environment's configuration, without an image: that is the command's business.
+// settings reads and validates an environment's configuration.
 func (o *Operator) settings(name string) (stack.Settings, error) {
 	if !environment.ValidName(name) {
 		return nil, &UsageError{Problem: fmt.Sprintf("environment name %q: want 1 to 30 of a-z, 0-9 and -, starting with a letter", name)}
@@ -130,14 +190,8 @@ func (o *Operator) settings(name string) (stack.Settings, error) {
 	return settings, nil
 }
 
-// load reads settings in which the image may still be missing, because it is chosen later.
 func load(name string, settings stack.Settings) (environment.Config, error) {
-	return environment.Load(name, func(key string) string {
-		if key == "image" && settings[key] == "" {
-			return "any@sha256:" + strings.Repeat("0", 64)
-		}
-		return settings[key]
-	})
+	return environment.Load(name, func(key string) string { return settings[key] })
 }
 
 // guardData refuses to put a new environment on top of the data of one that this state folder knows nothing of: its passwords are
@@ -156,81 +210,4 @@ func (s *session) guardData(ctx context.Context) error {
 			"work from the clone (or with the BOOKSHELF_STATE) that it belongs to, or remove the data with `docker volume rm %s`", volume, s.Layout.State, volume)
 	}
 	return nil
-}
-
-// noImage stands for any image where none is going to run: taking an environment down must work when its image is gone.
-const noImage = "none"
-
-// chooseImages turns image references into what the engine runs: the ID of a local image, or a digest that it will pull. A tag alone
-// would mean something else tomorrow. Where the environment has a policy, its image is verified first and stays a digest.
-func (s *session) chooseImages(ctx context.Context, image string) error {
-	if image == noImage {
-		return nil
-	}
-	if image == "" {
-		image = s.settings["image"]
-	}
-	kept := image == ""
-	if kept {
-		deployed, err := s.deployedImage(ctx)
-		if err != nil {
-			return err
-		}
-		image = deployed
-	}
-	if image == "" {
-		return &UsageError{Problem: fmt.Sprintf("%s was never deployed from here, so there is no image to keep: name one with --image, or run `make up`", s.name)}
-	}
-	admitted, err := s.admit(ctx, image, kept)
-	if err != nil {
-		return err
-	}
-	s.settings["image"] = image
-	if !admitted {
-		if s.settings["image"], err = s.resolve(ctx, image); err != nil {
-			return err
-		}
-	}
-	database := s.settings["databaseImage"]
-	if database == "" {
-		database = environment.Default("databaseImage")
-	}
-	s.settings["databaseImage"], err = s.resolve(ctx, database)
-	return err
-}
-
-// resolve returns what the engine runs under a reference.
-func (s *session) resolve(ctx context.Context, reference string) (string, error) {
-	id, err := s.Platform.ImageID(ctx, reference)
-	switch {
-	case err == nil:
-		return id, nil
-	case errors.Is(err, runtime.ErrNotFound) && strings.Contains(reference, "@sha256:"):
-		return reference, nil
-	case errors.Is(err, runtime.ErrNotFound):
-		return "", &UsageError{Problem: fmt.Sprintf("image %s is not on the Docker engine: build it (`make image`, `make bases`), or name one in a registry by its digest", reference)}
-	default:
-		return "", err
-	}
-}
-
-// deployedImage is the image that the environment was deployed with and is to keep, "" where there is none: the one that was good
-// last, or, before any deployment from here has succeeded, the one that the engine has.
-func (s *session) deployedImage(ctx context.Context) (string, error) {
-	if last, err := s.lastGood(); err == nil {
-		return last["image"], nil
-	}
-	if !s.Layout.Exists(s.name) {
-		return "", nil
-	}
-	instances, err := s.Platform.Instances(ctx, s.env)
-	if err != nil {
-		return "", err
-	}
-	for _, instance := range instances {
-		if instance.Component == "app" {
-			return instance.Image, nil
-		}
-	}
-	return "", nil
 }

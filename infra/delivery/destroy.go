@@ -26,11 +26,15 @@ func (o *Operator) Destroy(ctx context.Context, name string, deleteData bool) (D
 	if !o.Layout.Exists(name) {
 		return result, o.destroyUnknown(ctx, name)
 	}
-	s, release, err := o.open(ctx, name, "destroy", noImage)
+	s, release, err := o.begin(ctx, name, "destroy")
 	if err != nil {
 		return result, err
 	}
 	defer release()
+	// No image is chosen: taking an environment down must work when its image is gone.
+	if err := s.openStack(ctx); err != nil {
+		return result, err
+	}
 	if err := s.recover(ctx); err != nil {
 		return result, err
 	}
@@ -93,7 +97,7 @@ func (s *session) forget(ctx context.Context) error {
 	}
 	folder := filepath.Dir(s.Layout.SecretsDir(s.name))
 	// The workspace first: without it the environment counts as one that was never deployed.
-	for _, part := range []string{"workspace", "last-good.json", "verified", "secrets"} {
+	for _, part := range []string{"workspace", "last-good.json", "slots.json", "release.json", "releases", "verified", "secrets"} {
 		if err := os.RemoveAll(filepath.Join(folder, part)); err != nil {
 			return fmt.Errorf("remove what was remembered of %s: %w", s.name, err)
 		}

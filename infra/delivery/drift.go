@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/stack"
@@ -71,9 +73,53 @@ func (s *session) drift(ctx context.Context) (drift, error) {
 		lost[f.name] = true
 	}
 	for _, container := range believed.Containers {
+		if s.retired(container.Name) {
+			continue
+		}
 		found = append(found, compare(container, instances, lost)...)
 	}
 	return found, nil
+}
+
+// retired reports whether a container belongs to a slot that was taken out of service: it is stopped, and has to stay so.
+func (s *session) retired(container string) bool {
+	for name, slot := range s.slots.Slots {
+		if slot.Retired && (container == engineName(s.name, "migration-"+name) || strings.HasPrefix(container, engineName(s.name, "app-"+name+"-"))) {
+			return true
+		}
+	}
+	return false
+}
+
+// forgetLostSlots empties a retired slot of which a container is gone: it was only kept for a look.
+func (s *session) forgetLostSlots(ctx context.Context) error {
+	for name, slot := range s.slots.Slots {
+		if !slot.Retired {
+			continue
+		}
+		there, err := s.replicas(ctx, name)
+		if err != nil {
+			return err
+		}
+		if len(there) != slot.Replicas || !consecutive(there, engineName(s.name, "app-"+name+"-")) {
+			s.Report.Note("the retired slot %s is not whole any more: forgetting it", name)
+			if err := s.writeSlots(s.slots.Without(name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// consecutive reports whether replicas are numbered from 1 on.
+func consecutive(replicas []runtime.Instance, prefix string) bool {
+	for n := range replicas {
+		name := prefix + strconv.Itoa(n+1)
+		if !slices.ContainsFunc(replicas, func(i runtime.Instance) bool { return i.Name == name }) {
+			return false
+		}
+	}
+	return true
 }
 
 // compare holds one container of the state against what the engine has.

@@ -5,20 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
+	"bookshelf/infra/environment"
 	"bookshelf/infra/provenance"
 	"bookshelf/infra/runtime"
+	"bookshelf/infra/runtime/edge"
 )
 
 // Status is an environment as the engine shows it now. Its JSON form is what `deliver status --json` prints.
 type Status struct {
 	Environment string `json:"environment"`
 	// Healthy says that every part is there and does its work.
-	Healthy  bool         `json:"healthy"`
-	URL      string       `json:"url,omitempty"`
+	Healthy bool   `json:"healthy"`
+	URL     string `json:"url,omitempty"`
+	Live    string `json:"live,omitempty"`
+	// Traffic is what the edge gives to which slot, sorted by slot; empty while the edge does not answer.
+	Traffic  []SlotStatus `json:"traffic"`
 	Parts    []PartStatus `json:"parts"`
 	Problems []string     `json:"problems"`
 	// Verified is what was verified of the app's image before it was deployed, absent where nothing was.
@@ -40,9 +46,15 @@ type PartStatus struct {
 	StartedAt *time.Time `json:"started_at,omitempty"`
 }
 
-// expected are the containers of every environment, in the order of their start.
-var expected = []struct{ component, slot string }{
-	{"secrets", ""}, {"postgres", ""}, {"roles", ""}, {"migration", "blue"}, {"app", "blue"},
+// SlotStatus is one slot as the edge sees it.
+type SlotStatus struct {
+	Slot string `json:"slot"`
+	// Weight is its share of the traffic in percent.
+	Weight   int    `json:"weight"`
+	InFlight int    `json:"in_flight"`
+	Ready    int    `json:"ready"`
+	Replicas int    `json:"replicas"`
+	Image    string `json:"image"`
 }
 
 // Status looks at an environment. It asks the engine, not Pulumi's state, takes no lock and changes nothing.
@@ -51,31 +63,31 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
+	config, err := load(name, settings)
+	if err != nil {
+		return Status{}, err
+	}
 	instances, err := o.Platform.Instances(ctx, o.environment(name))
 	if err != nil {
 		return Status{}, err
 	}
-	status := Status{Environment: name, Parts: []PartStatus{}, Problems: []string{}}
+	status := Status{Environment: name, URL: config.URL, Traffic: []SlotStatus{}, Parts: []PartStatus{}, Problems: []string{}}
 	if len(instances) == 0 {
+		status.URL = ""
 		status.Problems = append(status.Problems, name+" is not deployed")
 		status.Next = fmt.Sprintf("make up ENV=%s", name)
 		return status, nil
 	}
-	for _, want := range expected {
-		if !slices.ContainsFunc(instances, func(i runtime.Instance) bool { return i.Component == want.component && i.Slot == want.slot }) {
-			status.Problems = append(status.Problems, engineName(name, strings.Trim(want.component+"-"+want.slot, "-"))+" is gone")
-		}
+	slots, err := environment.ReadSlots(o.Layout.State, name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Status{}, err
 	}
-	for _, instance := range instances {
-		status.Parts = append(status.Parts, partOf(instance))
-		if !instance.Serving() {
-			status.Problems = append(status.Problems, instance.Name+" is "+describe(instance))
-		}
-		if instance.Component == "app" && status.Verified == nil {
-			if status.Verified, err = o.verifiedImage(ctx, name, instance.Image); err != nil {
-				return Status{}, err
-			}
-		}
+	status.Live = slots.Live
+	if err := o.checkParts(ctx, name, instances, slots, &status); err != nil {
+		return Status{}, err
+	}
+	if err := o.checkTraffic(ctx, name, slots, &status); err != nil {
+		return Status{}, err
 	}
 	if err := o.checkObjects(ctx, name, &status); err != nil {
 		return Status{}, err
@@ -84,16 +96,79 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 	if !status.Healthy {
 		status.Next = fmt.Sprintf("deliver up -e %s", name)
 	}
-	config, err := load(name, settings)
-	if err != nil {
-		return Status{}, err
-	}
-	status.URL = fmt.Sprintf("http://%s:%d", config.Bind, config.Port)
 	return status, nil
 }
 
+// checkParts looks at the containers: those that should be there, and what those that are there do.
+func (o *Operator) checkParts(ctx context.Context, name string, instances []runtime.Instance, slots environment.Slots, status *Status) error {
+	for _, part := range expected(slots) {
+		part = engineName(name, part)
+		if !slices.ContainsFunc(instances, func(i runtime.Instance) bool { return i.Name == part }) {
+			status.Problems = append(status.Problems, part+" is gone")
+		}
+	}
+	for _, instance := range instances {
+		part := partOf(instance)
+		if slots.Slots[instance.Slot].Retired {
+			part.Detail += ", retired"
+		} else if !instance.Serving() {
+			status.Problems = append(status.Problems, instance.Name+" is "+describe(instance))
+		}
+		status.Parts = append(status.Parts, part)
+		if instance.Component == "app" && instance.Slot == slots.Live && status.Verified == nil {
+			var err error
+			if status.Verified, err = o.verifiedImage(ctx, name, instance.Image); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// expected are the containers that should be there, by the last part of their names.
+func expected(slots environment.Slots) []string {
+	parts := []string{"secrets", "postgres", "roles", "edge"}
+	for name, slot := range slots.Serving() {
+		parts = append(parts, "migration-"+name)
+		for n := 1; n <= slot.Replicas; n++ {
+			parts = append(parts, environment.Replica(name, n))
+		}
+	}
+	slices.Sort(parts[4:])
+	return parts
+}
+
+// checkTraffic asks the edge what it gives to whom. That it does not run is a problem that checkParts has told already.
+func (o *Operator) checkTraffic(ctx context.Context, name string, slots environment.Slots, status *Status) error {
+	state, err := edge.New(o.Platform, o.environment(name)).State(ctx)
+	if errors.Is(err, runtime.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		status.Problems = append(status.Problems, err.Error())
+		return nil
+	}
+	for _, slot := range slices.Sorted(maps.Keys(state.Slots)) {
+		seen := state.Slots[slot]
+		s := SlotStatus{Slot: slot, Weight: seen.Weight, InFlight: seen.InFlight, Replicas: len(seen.Replicas), Image: slots.Slots[slot].Image}
+		for _, replica := range seen.Replicas {
+			if replica.Healthy {
+				s.Ready++
+			}
+		}
+		status.Traffic = append(status.Traffic, s)
+	}
+	if weight := state.Slots[slots.Live].Weight; weight != 100 {
+		status.Problems = append(status.Problems, fmt.Sprintf("%s is live and has %d %% of the traffic: a release is under way, or was cut short", slots.Live, weight))
+	}
+	for _, missing := range unready(state) {
+		status.Problems = append(status.Problems, "the edge does not find ready: "+missing)
+	}
+	return nil
+}
+
 func (o *Operator) checkObjects(ctx context.Context, name string, status *Status) error {
-	for _, network := range []string{"backend", "frontend"} {
+	for _, network := range []string{"backend", "frontend", "public"} {
 		exists, err := o.Platform.NetworkExists(ctx, engineName(name, network))
 		if err != nil {
 			return err
@@ -146,8 +221,12 @@ func (o *Operator) Exec(ctx context.Context, name string, arguments []string, st
 	if err != nil {
 		return 0, err
 	}
+	slots, err := environment.ReadSlots(o.Layout.State, name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
 	for _, instance := range instances {
-		if instance.Component == "app" && instance.Serving() {
+		if instance.Component == "app" && instance.Slot == slots.Live && instance.Serving() {
 			entrypoint, err := o.Platform.Entrypoint(ctx, instance.ID)
 			if err != nil {
 				return 0, err

@@ -30,21 +30,19 @@ type UpResult struct {
 }
 
 // RolledBackError is a deployment that failed and was undone: what ran before runs again.
-type RolledBackError struct {
-	Cause error
-	Image string
-}
+type RolledBackError struct{ Cause error }
 
 func (e *RolledBackError) Error() string {
-	return fmt.Sprintf("%v\nrolled back: %s runs again", e.Cause, e.Image)
+	return fmt.Sprintf("%v\nrolled back: the configuration that was good last is in effect again", e.Cause)
 }
 
 // Unwrap returns why it failed.
 func (e *RolledBackError) Unwrap() error { return e.Cause }
 
-// Up converges an environment to its configuration and to an image; "" keeps the one that it runs. It repairs what was stopped,
-// removed or changed behind Pulumi's back and what an interrupted run left behind. When the deployment fails it goes back to the
-// configuration that was good last.
+// Up converges an environment to its configuration. It repairs what was stopped, removed or changed behind Pulumi's back and what an
+// interrupted run left behind, a release included. The image is what a new environment begins with; an environment that serves keeps
+// its own, and Up changes neither its traffic nor the slot that serves. When the deployment fails it goes back to the configuration
+// that was good last.
 func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error) {
 	begun := time.Now()
 	s, release, err := o.open(ctx, name, "up", image)
@@ -55,7 +53,16 @@ func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error)
 	if err := s.rememberVerified(); err != nil {
 		return UpResult{}, err
 	}
+	if err := s.writeSlots(s.slots); err != nil {
+		return UpResult{}, err
+	}
+	if err := s.settleRelease(ctx); err != nil {
+		return UpResult{}, err
+	}
 	result, err := s.converge(ctx)
+	if err == nil {
+		err = s.direct(ctx)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return UpResult{}, fmt.Errorf("interrupted: run the same command again to converge %s: %w", name, ctx.Err())
@@ -72,6 +79,9 @@ func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error)
 // converge is one attempt with the session's settings.
 func (s *session) converge(ctx context.Context) (UpResult, error) {
 	if err := s.recover(ctx); err != nil {
+		return UpResult{}, err
+	}
+	if err := s.forgetLostSlots(ctx); err != nil {
 		return UpResult{}, err
 	}
 	repairs, err := s.drift(ctx)
@@ -144,6 +154,9 @@ func (s *session) finish(ctx context.Context) error {
 	}
 	var problems []error
 	for _, instance := range instances {
+		if s.slots.Slots[instance.Slot].Retired {
+			continue
+		}
 		if !instance.Serving() {
 			problems = append(problems, fmt.Errorf("%s is %s", instance.Name, describe(instance)))
 			continue
@@ -163,19 +176,25 @@ func (s *session) goBack(ctx context.Context, cause error) error {
 		return cause
 	}
 	s.Report.Note("failed: %v", cause)
-	s.Report.Note("going back to %s", good["image"])
+	s.Report.Note("going back to the configuration that was good last")
 	s.settings = good
 	if s.stack, err = stack.Open(ctx, s.Layout, s.lock, s.name, good); err == nil {
 		_, err = s.converge(ctx)
 	}
 	if err != nil {
-		return needsPerson("%w\nand going back to %s failed too: %w", cause, good["image"], err)
+		return needsPerson("%w\nand going back to the configuration that was good last failed too: %w", cause, err)
 	}
-	return &RolledBackError{Cause: cause, Image: good["image"]}
+	return &RolledBackError{Cause: cause}
 }
 
 func (s *session) goodFile() string {
 	return filepath.Join(filepath.Dir(s.Layout.SecretsDir(s.name)), "last-good.json")
+}
+
+// everGood reports whether a deployment from here has ever succeeded.
+func (s *session) everGood() bool {
+	_, err := os.Stat(s.goodFile())
+	return err == nil
 }
 
 func (s *session) lastGood() (stack.Settings, error) {

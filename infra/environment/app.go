@@ -2,45 +2,59 @@ package environment
 
 import (
 	"fmt"
+	"maps"
+	"strconv"
+	"time"
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// apiPort and adminPort are where the service listens in its container, see docs/contract.md.
+// Where the service listens in its container, see docs/contract.md.
 const (
-	apiPort   = 8080
-	adminPort = 9090
+	APIPort   = 8080
+	AdminPort = 9090
 )
 
-// App is one slot of the service: the migration that its version needs and the container that serves.
+// App is one slot of the service: the migration that its version needs and the replicas that serve.
 type App struct {
 	pulumi.ResourceState
-	slot      string
 	Migration *docker.Container
-	Container *docker.Container
+	Replicas  []*docker.Container
 }
 
-// newApp declares the slot. The published port is the slot's own while there is one slot.
-func (e *environment) newApp(slot string, network *Network, database *Database, secrets *Secrets) (*App, error) {
-	a := &App{slot: slot}
-	child, err := e.component("App", "app-"+slot, a)
+// Replica is the name of a slot's n-th replica, from 1 on: the part of its container's name, and its host name on the networks.
+func Replica(slot string, n int) string { return "app-" + slot + "-" + strconv.Itoa(n) }
+
+// newApp declares a slot. Nothing of it is published: requests reach it through the edge.
+func (e *environment) newApp(name string, slot Slot, network *Network, database *Database, secrets *Secrets) error {
+	a := &App{}
+	child, err := e.component("App", "app-"+name, a)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if a.Migration, err = e.run("migration-"+slot, e.migration(slot, network, secrets), child, secrets.Distributed, database.Ready); err != nil {
-		return nil, fmt.Errorf("declare the migration: %w", err)
+	if a.Migration, err = e.run("migration-"+name, e.migration(name, slot, network, secrets), child, secrets.Distributed, database.Ready); err != nil {
+		return fmt.Errorf("declare the migration: %w", err)
 	}
-	if a.Container, err = e.run("app-"+slot, e.server(slot, network, secrets), child, secrets.Distributed, once(a.Migration, "migration")); err != nil {
-		return nil, fmt.Errorf("declare the app: %w", err)
+	migrated := once(a.Migration, "migration")
+	if slot.Retired {
+		// What is kept for a look may be there because of this very failure.
+		migrated = pulumi.DependsOn([]pulumi.Resource{a.Migration})
 	}
-	return a, e.ctx.RegisterResourceOutputs(a, pulumi.Map{"image": a.Container.Image})
+	for n := 1; n <= slot.Replicas; n++ {
+		replica, err := e.run(Replica(name, n), e.server(name, n, slot, network, secrets), child, secrets.Distributed, migrated)
+		if err != nil {
+			return fmt.Errorf("declare the app: %w", err)
+		}
+		a.Replicas = append(a.Replicas, replica)
+	}
+	return e.ctx.RegisterResourceOutputs(a, pulumi.Map{"image": pulumi.String(slot.Image)})
 }
 
-func (e *environment) migration(slot string, network *Network, secrets *Secrets) container {
+func (e *environment) migration(name string, slot Slot, network *Network, secrets *Secrets) container {
 	return container{
-		component: "migration", slot: slot, task: true,
-		image:    pulumi.String(e.config.Image),
+		component: "migration", slot: name, task: true,
+		image:    pulumi.String(slot.Image),
 		user:     appUser,
 		command:  []string{"migrate"},
 		env:      e.databaseEnv("owner"),
@@ -50,30 +64,29 @@ func (e *environment) migration(slot string, network *Network, secrets *Secrets)
 	}
 }
 
-func (e *environment) server(slot string, network *Network, secrets *Secrets) container {
-	stop := e.config.ShutdownGrace + drainTime
+func (e *environment) server(name string, n int, slot Slot, network *Network, secrets *Secrets) container {
+	grace := time.Duration(slot.ShutdownGrace)
+	stop := grace + drainTime
 	env := e.databaseEnv("app_a")
-	env["HTTP_ADDR"] = fmt.Sprintf(":%d", apiPort)
-	env["ADMIN_ADDR"] = fmt.Sprintf(":%d", adminPort)
-	env["LOG_LEVEL"] = e.config.LogLevel
-	env["SHUTDOWN_GRACE"] = e.config.ShutdownGrace.String()
+	maps.Copy(env, slot.Environment)
+	env["HTTP_ADDR"] = fmt.Sprintf(":%d", APIPort)
+	env["ADMIN_ADDR"] = fmt.Sprintf(":%d", AdminPort)
+	env["LOG_LEVEL"] = slot.LogLevel
+	env["SHUTDOWN_GRACE"] = grace.String()
 	env["SHUTDOWN_TIMEOUT"] = stop.String()
 	return container{
-		component: "app", slot: slot,
-		image:   pulumi.String(e.config.Image),
+		component: "app", slot: name, replica: n,
+		image:   pulumi.String(slot.Image),
 		user:    appUser,
 		command: []string{"serve"},
 		env:     env,
 		volumes: docker.ContainerVolumeArray{volume(secrets.App.Name, secretsPath, true)},
 		networks: docker.ContainerNetworksAdvancedArray{
-			on(network.Backend, "app-"+slot),
-			on(network.Frontend, "app-"+slot),
+			on(network.Backend),
+			on(network.Frontend, Replica(name, n)),
 		},
-		ports: docker.ContainerPortArray{docker.ContainerPortArgs{
-			Internal: pulumi.Int(apiPort), External: pulumi.Int(e.config.Port), Ip: pulumi.String(e.config.Bind), Protocol: pulumi.String("tcp"),
-		}},
 		// The health check is the image's own, see the contract.
-		limits: e.config.App,
+		limits: slot.App,
 		// A little more than the app's own deadline: it should end by itself, with its last log line.
 		stopSignal: "SIGTERM", graceSeconds: int(stop.Seconds()) + 10, waitSeconds: 60,
 	}

@@ -1,13 +1,11 @@
 package environment
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -19,6 +17,8 @@ const (
 	// minMemoryMiB is what the smallest container needs to start at all.
 	minMemoryMiB = 32
 	maxGrace     = time.Minute
+	// MaxReplicas bounds how many containers one slot may have on one machine.
+	MaxReplicas = 16
 	// drainTime is how long requests in flight may take after the grace period, on every stop of the app.
 	drainTime = 20 * time.Second
 )
@@ -27,19 +27,27 @@ const (
 type Config struct {
 	// Name is the environment's name, which is the Pulumi stack's: dev, staging, prod.
 	Name string
-	// Image and DatabaseImage are image references as the Docker engine takes them; a local image is its ID, sha256:….
-	Image, DatabaseImage string
-	// Bind and Port are where the API is published on the Docker host.
+	// Image is what the environment begins with, "" where only commands name images. It, DatabaseImage and EdgeImage are image
+	// references as the Docker engine takes them; a local image is its ID, sha256:….
+	Image, DatabaseImage, EdgeImage string
+	// Bind and Port are where the edge is published on the Docker host, URL is where clients reach it.
 	Bind string
 	Port int
-	// App and Database are the limits of their containers.
-	App, Database Limits
+	URL  string
+	TLS  TLS
+	// Replicas is how many containers the first slot is given.
+	Replicas int
+	// App, Database and Edge are the limits of their containers.
+	App, Database, Edge Limits
 	// ShutdownGrace is how long the app keeps serving after it was told to stop, so that nobody is sent there any more.
 	ShutdownGrace time.Duration
 	// LogLevel is the least severe level that the app logs.
 	LogLevel string
 	// Verify says what is asked of the app's image before it runs.
 	Verify Verification
+	// Service is what there is to know of the service, Release how a release proceeds: see release.ParseProfile.
+	Service Service
+	Release json.RawMessage
 }
 
 // Verification is the policy about the app's image: "off", or signed with the pair of a public key ("key"), or by a workflow's
@@ -55,31 +63,53 @@ const VerifyOff = "off"
 
 // Limits is what a container may use of its host.
 type Limits struct {
-	MemoryMiB int
+	MemoryMiB int `json:"memory_mib"`
 	// CPUs is a number of processors with at most one decimal place, "0.5" for a half.
-	CPUs string
+	CPUs string `json:"cpus"`
 }
 
-// defaults are the values of the keys that a stack does not set. Image has none: what runs is always said.
+// defaults are the values of the keys that a stack does not set.
 var defaults = map[string]string{
+	"image":             "",
 	"databaseImage":     "postgres:17-trixie",
+	"edgeImage":         "bookshelf-edge:local",
 	"bind":              "127.0.0.1",
 	"port":              "8080",
+	"url":               "",
+	"tls":               TLSOff,
+	"httpsPort":         "8443",
+	"hosts":             "",
+	"acmeDirectory":     "https://acme-v02.api.letsencrypt.org/directory",
+	"acmeEmail":         "",
+	"acmeRoots":         "",
+	"certFile":          "",
+	"keyFile":           "",
+	"replicas":          "1",
 	"appMemoryMiB":      "128",
 	"appCpus":           "1",
 	"databaseMemoryMiB": "512",
 	"databaseCpus":      "1",
+	"edgeMemoryMiB":     "128",
+	"edgeCpus":          "1",
 	"shutdownGrace":     "2s",
 	"logLevel":          "info",
 	"verify":            VerifyOff,
 	"verifyKey":         "",
 	"verifyIdentity":    "",
 	"verifyIssuer":      "",
+	"service":           "",
+	"release":           "{}",
 }
+
+// structured are the keys whose value is a mapping.
+var structured = []string{"service", "release"}
+
+// Structured reports whether a key's value is a mapping; it is passed on as JSON.
+func Structured(key string) bool { return slices.Contains(structured, key) }
 
 // Keys lists the configuration keys without their namespace, sorted.
 func Keys() []string {
-	keys := []string{"image"}
+	var keys []string
 	for key := range defaults {
 		keys = append(keys, key)
 	}
@@ -90,12 +120,7 @@ func Keys() []string {
 // Default returns the value that a key has when a stack does not set it, "" for a key that has none.
 func Default(key string) string { return defaults[key] }
 
-var (
-	namePattern   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
-	imagePattern  = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|[a-z0-9][a-zA-Z0-9._:/@-]*)$`)
-	digestPattern = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)
-	cpusPattern   = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9])?$`)
-)
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
 
 // ValidName reports whether a name can be an environment's: it becomes part of container, network and volume names.
 func ValidName(name string) bool { return namePattern.MatchString(name) }
@@ -111,14 +136,21 @@ func Load(name string, get func(key string) string) (Config, error) {
 		Name:          name,
 		Image:         r.image("image"),
 		DatabaseImage: r.image("databaseImage"),
+		EdgeImage:     r.image("edgeImage"),
 		Bind:          r.address("bind"),
 		Port:          r.number("port", 1, 65535),
+		TLS:           r.tls(),
+		Replicas:      r.number("replicas", 1, MaxReplicas),
 		App:           Limits{MemoryMiB: r.number("appMemoryMiB", minMemoryMiB, 1<<20), CPUs: r.cpus("appCpus")},
 		Database:      Limits{MemoryMiB: r.number("databaseMemoryMiB", 128, 1<<20), CPUs: r.cpus("databaseCpus")},
+		Edge:          Limits{MemoryMiB: r.number("edgeMemoryMiB", minMemoryMiB, 1<<20), CPUs: r.cpus("edgeCpus")},
 		ShutdownGrace: r.duration("shutdownGrace", maxGrace),
 		LogLevel:      r.oneOf("logLevel", "debug", "info", "warn", "error"),
 		Verify:        r.verification(),
+		Service:       r.service("service"),
+		Release:       r.object("release"),
 	}
+	c.URL = r.url("url", c.publishedURL())
 	if c.Verify.Mode != VerifyOff && c.Image != "" && !digestPattern.MatchString(c.Image) {
 		r.invalid("image", c.Image, "NAME@sha256:…, because verify is "+c.Verify.Mode+" and only an image in a registry can be verified")
 	}
@@ -128,95 +160,10 @@ func Load(name string, get func(key string) string) (Config, error) {
 	return c, nil
 }
 
-// reader collects every problem instead of stopping at the first.
-type reader struct {
-	get      func(string) string
-	problems []error
-}
-
-func (r *reader) problem(format string, args ...any) {
-	r.problems = append(r.problems, fmt.Errorf(format, args...))
-}
-
-func (r *reader) invalid(key, value, want string) {
-	r.problem("%s:%s = %q: want %s", Namespace, key, value, want)
-}
-
-func (r *reader) value(key string) string {
-	if value := r.get(key); value != "" {
-		return value
+// publishedURL is where the edge is published, by the first name of its certificate where it has one.
+func (c Config) publishedURL() string {
+	if c.TLS.Mode == TLSOff || len(c.TLS.Hosts) == 0 {
+		return fmt.Sprintf("http://%s:%d", c.Bind, c.Port)
 	}
-	return defaults[key]
-}
-
-func (r *reader) image(key string) string {
-	value := r.value(key)
-	switch {
-	case value == "":
-		r.problem("%s:%s is not set: want the image to run, by digest or by the ID of a local one", Namespace, key)
-	case !imagePattern.MatchString(value):
-		r.invalid(key, value, "an image reference such as registry/name@sha256:… or sha256:…")
-	}
-	return value
-}
-
-func (r *reader) address(key string) string {
-	value := r.value(key)
-	if _, err := netip.ParseAddr(value); err != nil {
-		r.invalid(key, value, "an IP address")
-	}
-	return value
-}
-
-func (r *reader) number(key string, least, most int) int {
-	value := r.value(key)
-	n, err := strconv.Atoi(value)
-	if err != nil || n < least || n > most {
-		r.invalid(key, value, fmt.Sprintf("a whole number from %d to %d", least, most))
-	}
-	return n
-}
-
-func (r *reader) cpus(key string) string {
-	value := r.value(key)
-	if n, err := strconv.ParseFloat(value, 64); err != nil || n < 0.1 || !cpusPattern.MatchString(value) {
-		r.invalid(key, value, "a number of processors from 0.1 on with at most one decimal place, such as 0.5 or 2")
-	}
-	return value
-}
-
-func (r *reader) duration(key string, most time.Duration) time.Duration {
-	value := r.value(key)
-	d, err := time.ParseDuration(value)
-	if err != nil || d < 0 || d > most {
-		r.invalid(key, value, fmt.Sprintf("a duration from 0s to %s, such as 2s", most))
-	}
-	return d
-}
-
-func (r *reader) oneOf(key string, allowed ...string) string {
-	value := r.value(key)
-	if !slices.Contains(allowed, value) {
-		r.invalid(key, value, "one of "+strings.Join(allowed, ", "))
-	}
-	return value
-}
-
-// verification reads the policy. A key of the other mode is a mistake to be told: somebody believes that it has an effect.
-func (r *reader) verification() Verification {
-	v := Verification{
-		Mode: r.oneOf("verify", VerifyOff, "key", "keyless"),
-		Key:  r.value("verifyKey"), Identity: r.value("verifyIdentity"), Issuer: r.value("verifyIssuer"),
-	}
-	for _, setting := range []struct{ mode, key, value string }{
-		{"key", "verifyKey", v.Key}, {"keyless", "verifyIdentity", v.Identity}, {"keyless", "verifyIssuer", v.Issuer},
-	} {
-		switch {
-		case v.Mode == setting.mode && setting.value == "":
-			r.problem("%s:%s is not set: want one, because verify is %s", Namespace, setting.key, v.Mode)
-		case v.Mode != setting.mode && setting.value != "":
-			r.invalid(setting.key, setting.value, "none, because verify is "+v.Mode)
-		}
-	}
-	return v
+	return fmt.Sprintf("https://%s:%d", c.TLS.Hosts[0], c.TLS.Port)
 }

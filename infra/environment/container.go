@@ -16,8 +16,9 @@ import (
 // container is what differs between the containers of an environment. What must not differ, the hardening above all, is added by
 // run and is the same for each.
 type container struct {
-	// component and slot name the container: <project>-<environment>-<component>[-<slot>].
+	// component, slot and replica name the container: <project>-<environment>-<component>[-<slot>[-<replica>]].
 	component, slot string
+	replica         int
 	// task marks one that runs to completion, once for each change of its inputs; everything else runs until it is stopped.
 	task                bool
 	image               pulumi.StringInput
@@ -45,7 +46,7 @@ type container struct {
 // run declares the container with the hardening that all of them share.
 func (e *environment) run(name string, c container, opts ...pulumi.ResourceOption) (*docker.Container, error) {
 	args := &docker.ContainerArgs{
-		Name:             pulumi.String(e.named(c.component, c.slot)),
+		Name:             pulumi.String(e.named(c.component, c.slot, c.replicaName())),
 		Image:            c.image,
 		Entrypoints:      stringArray(c.entrypoint),
 		Command:          stringArray(c.command),
@@ -103,6 +104,14 @@ func (e *environment) run(name string, c container, opts ...pulumi.ResourceOptio
 		pulumi.ReplaceOnChanges([]string{"healthcheck", "tmpfs", "init", "#initerror"}),
 	}, opts...)
 	return docker.NewContainer(e.ctx, name, args, opts...)
+}
+
+// replicaName is the last part of its name, "" for what there is one of.
+func (c container) replicaName() string {
+	if c.replica == 0 {
+		return ""
+	}
+	return strconv.Itoa(c.replica)
 }
 
 // canonicalCPUs writes a number of processors (at most one decimal place) as the provider reads it back: "1.0" and not "1", but "10."

@@ -36,39 +36,48 @@ const (
 type environment struct {
 	ctx         *pulumi.Context
 	config      Config
+	slots       Slots
 	credentials credentials.Set
 }
 
-// Deploy declares the environment named like the stack, with the secrets found (or generated) below the state folder. It is what
-// `pulumi up` runs.
+// Deploy declares the environment named like the stack, with the slots and the secrets found (or made) below the state folder. It is
+// what `pulumi up` runs.
 func Deploy(ctx *pulumi.Context) error {
 	state := os.Getenv(StateVariable)
 	if state == "" {
 		state = filepath.Join("..", ".bookshelf")
 	}
-	return Program(SecretsDir(state, ctx.Stack()))(ctx)
+	return Program(state, ".")(ctx)
 }
 
 // SecretsDir is the folder with the secrets of one environment.
 func SecretsDir(state, name string) string { return filepath.Join(state, name, "secrets") }
 
-// Program returns the program for secrets kept in the folder. Bad configuration fails before anything is created, secrets included.
-func Program(secretsDir string) pulumi.RunFunc {
+// Program returns the program for what is kept in the state folder; paths in the configuration are relative to dir. Bad configuration
+// fails before anything is created, secrets included.
+func Program(state, dir string) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		settings := pulumiconfig.New(ctx, Namespace)
 		config, err := Load(ctx.Stack(), settings.Get)
 		if err != nil {
 			return fmt.Errorf("configuration of %s:\n%w", ctx.Stack(), err)
 		}
-		set, err := credentials.Ensure(secretsDir)
+		if err := config.TLS.readFiles(dir); err != nil {
+			return fmt.Errorf("configuration of %s:\n%w", ctx.Stack(), err)
+		}
+		slots, err := ensureSlots(state, config)
 		if err != nil {
 			return err
 		}
-		return (&environment{ctx: ctx, config: config, credentials: set}).deploy()
+		set, err := credentials.Ensure(SecretsDir(state, ctx.Stack()))
+		if err != nil {
+			return err
+		}
+		return (&environment{ctx: ctx, config: config, slots: slots, credentials: set}).deploy()
 	}
 }
 
-// deploy declares everything. The app comes up only after the migration has succeeded, the migration only after the roles exist.
+// deploy declares everything. A slot comes up only after its migration has succeeded, a migration only after the roles exist.
 func (e *environment) deploy() error {
 	network, err := e.newNetwork()
 	if err != nil {
@@ -82,13 +91,19 @@ func (e *environment) deploy() error {
 	if err != nil {
 		return err
 	}
-	app, err := e.newApp("blue", network, database, secrets)
-	if err != nil {
+	if _, err := e.newEdge(network, secrets); err != nil {
 		return err
 	}
-	e.ctx.Export(OutputURL, pulumi.Sprintf("http://%s:%d", e.config.Bind, e.config.Port))
-	e.ctx.Export(OutputImage, app.Container.Image)
-	e.ctx.Export(OutputLive, pulumi.String(app.slot))
+	for _, name := range slotNames {
+		if slot, filled := e.slots.Slots[name]; filled {
+			if err := e.newApp(name, slot, network, database, secrets); err != nil {
+				return err
+			}
+		}
+	}
+	e.ctx.Export(OutputURL, pulumi.String(e.config.URL))
+	e.ctx.Export(OutputImage, pulumi.String(e.slots.LiveSlot().Image))
+	e.ctx.Export(OutputLive, pulumi.String(e.slots.Live))
 	return nil
 }
 

@@ -9,13 +9,14 @@ import (
 	"bookshelf/infra/runtime"
 )
 
-// Network is the two networks of an environment.
+// Network is the three networks of an environment. Only the edge is on one with a way out.
 type Network struct {
 	pulumi.ResourceState
-	// Backend has the database on it and no way out of the engine.
-	Backend *docker.Network
-	// Frontend is where requests come in: Docker publishes no port of a container that is only on an internal network.
-	Frontend *docker.Network
+	// Backend has the database on it, Frontend the edge; the service is on both. Neither leads out of the engine.
+	Backend, Frontend *docker.Network
+	// Public is the edge's alone: Docker publishes no port of a container that is only on internal networks, and the edge has to
+	// reach its certificate authority.
+	Public *docker.Network
 }
 
 func (e *environment) newNetwork() (*Network, error) {
@@ -27,10 +28,13 @@ func (e *environment) newNetwork() (*Network, error) {
 	if n.Backend, err = e.bridge("backend", true, child); err != nil {
 		return nil, err
 	}
-	if n.Frontend, err = e.bridge("frontend", false, child); err != nil {
+	if n.Frontend, err = e.bridge("frontend", true, child); err != nil {
 		return nil, err
 	}
-	return n, e.ctx.RegisterResourceOutputs(n, pulumi.Map{"backend": n.Backend.Name, "frontend": n.Frontend.Name})
+	if n.Public, err = e.bridge("public", false, child); err != nil {
+		return nil, err
+	}
+	return n, e.ctx.RegisterResourceOutputs(n, pulumi.Map{})
 }
 
 func (e *environment) bridge(name string, internal bool, opts ...pulumi.ResourceOption) (*docker.Network, error) {

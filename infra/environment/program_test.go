@@ -59,7 +59,7 @@ func declareIn(t *testing.T, state, stack string, settings map[string]string, r 
 	for key, value := range settings {
 		config[Namespace+":"+key] = value
 	}
-	return pulumi.RunErr(Program(SecretsDir(state, stack)), pulumi.WithMocks(project, stack, r), func(info *pulumi.RunInfo) { info.Config = config })
+	return pulumi.RunErr(Program(state, "."), pulumi.WithMocks(project, stack, r), func(info *pulumi.RunInfo) { info.Config = config })
 }
 
 func deployed(t *testing.T) *recorder {
@@ -81,18 +81,23 @@ func TestTheProgramDeclaresExactlyThese(t *testing.T) {
 	want := []string{
 		"bookshelf:environment:App app-blue",
 		"bookshelf:environment:Database database",
+		"bookshelf:environment:Edge edge",
 		"bookshelf:environment:Network network",
 		"bookshelf:environment:Secrets secrets",
-		"docker:index/container:Container app-blue",
+		"docker:index/container:Container app-blue-1",
+		"docker:index/container:Container edge",
 		"docker:index/container:Container migration-blue",
 		"docker:index/container:Container postgres",
 		"docker:index/container:Container roles",
 		"docker:index/container:Container secrets-distribution",
 		"docker:index/network:Network backend",
 		"docker:index/network:Network frontend",
+		"docker:index/network:Network public",
+		"docker:index/volume:Volume edge-data",
 		"docker:index/volume:Volume postgres-data",
 		"docker:index/volume:Volume secrets-app",
 		"docker:index/volume:Volume secrets-database",
+		"docker:index/volume:Volume secrets-edge",
 		"docker:index/volume:Volume secrets-migration",
 		"pulumi:pulumi:Stack bookshelf-dev",
 	}
@@ -143,12 +148,23 @@ func TestEveryContainerIsHardened(t *testing.T) {
 			}
 			return true
 		},
-		"publishes nothing, but for the app on loopback": func(name string, in resource.PropertyMap) bool {
-			if name != "app-blue" {
+		"publishes nothing, but for the edge on loopback": func(name string, in resource.PropertyMap) bool {
+			if name != "edge" {
 				return !in["ports"].HasValue() || len(in["ports"].ArrayValue()) == 0
 			}
 			port := in["ports"].ArrayValue()[0].ObjectValue()
-			return len(in["ports"].ArrayValue()) == 1 && port["ip"].StringValue() == "127.0.0.1" && port["internal"].NumberValue() == apiPort
+			return len(in["ports"].ArrayValue()) == 1 && port["ip"].StringValue() == "127.0.0.1" && port["internal"].NumberValue() == edgeHTTPPort
+		},
+		"has a way out of the engine only if it is the edge": func(name string, in resource.PropertyMap) bool {
+			if !in["networksAdvanced"].HasValue() {
+				return true
+			}
+			for _, network := range in["networksAdvanced"].ArrayValue() {
+				if network.ObjectValue()["name"].StringValue() == "bookshelf-dev-public" {
+					return name == "edge"
+				}
+			}
+			return name != "edge"
 		},
 		"is given time to stop, if it serves": func(_ string, in resource.PropertyMap) bool {
 			return in["attach"].HasValue() && in["attach"].BoolValue() || in["destroyGraceSeconds"].NumberValue() >= 30
@@ -212,7 +228,7 @@ func TestTheAppIsGivenNoSecretButItsOwn(t *testing.T) {
 	t.Parallel()
 	containers := deployed(t).containers()
 	for name, want := range map[string]string{
-		"app-blue": "bookshelf-dev-secrets-app", "migration-blue": "bookshelf-dev-secrets-migration",
+		"app-blue-1": "bookshelf-dev-secrets-app", "edge": "bookshelf-dev-secrets-edge", "migration-blue": "bookshelf-dev-secrets-migration",
 		"postgres": "bookshelf-dev-secrets-database", "roles": "bookshelf-dev-secrets-database",
 	} {
 		for _, volume := range containers[name]["volumes"].ArrayValue() {
@@ -244,7 +260,7 @@ func TestBadConfigurationCreatesNothing(t *testing.T) {
 
 func TestAFailedTaskStopsWhatComesAfterIt(t *testing.T) {
 	t.Parallel()
-	for task, never := range map[string]string{"secrets-distribution": "postgres", "roles": "migration-blue", "migration-blue": "app-blue"} {
+	for task, never := range map[string]string{"secrets-distribution": "postgres", "roles": "migration-blue", "migration-blue": "app-blue-1"} {
 		t.Run(task, func(t *testing.T) {
 			t.Parallel()
 			r := &recorder{exitCodes: map[string]float64{task: 1}}
@@ -256,5 +272,97 @@ func TestAFailedTaskStopsWhatComesAfterIt(t *testing.T) {
 				t.Errorf("%s came up all the same", never)
 			}
 		})
+	}
+}
+
+// declareSlots runs the program on slots that were filled before.
+func declareSlots(t *testing.T, slots Slots, settings map[string]string, r *recorder) {
+	t.Helper()
+	state := t.TempDir()
+	if err := WriteSlots(state, "dev", slots); err != nil {
+		t.Fatal(err)
+	}
+	if err := declareIn(t, state, "dev", settings, r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEachSlotRunsWhatItWasFilledWith(t *testing.T) {
+	t.Parallel()
+	config, err := Load("dev", from(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots := config.FirstSlots("sha256:"+strings.Repeat("b", 64)).With(Green, config.Fill("sha256:"+strings.Repeat("c", 64), 2))
+	slots.Live = Green
+	r := &recorder{}
+	// The configuration has changed since: that is none of the slots' business before the next release.
+	declareSlots(t, slots, map[string]string{"image": someImage, "appMemoryMiB": "64", "logLevel": "debug", "replicas": "5"}, r)
+	got := map[string]string{}
+	for name, inputs := range r.containers() {
+		if strings.HasPrefix(name, "app-") || strings.HasPrefix(name, "migration-") {
+			got[name] = fmt.Sprintf("%s %v", inputs["image"].StringValue()[7:8], inputs["memory"].NumberValue())
+		}
+	}
+	want := map[string]string{"app-blue-1": "b 128", "migration-blue": "b 128", "app-green-1": "c 128", "app-green-2": "c 128", "migration-green": "c 128"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatIsKeptForALookMayHaveFailed(t *testing.T) {
+	t.Parallel()
+	config, err := Load("dev", from(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := config.Fill(someImage, 1)
+	failed.Retired = true
+	r := &recorder{exitCodes: map[string]float64{"migration-green": 1}}
+	declareSlots(t, config.FirstSlots(someImage).With(Green, failed), nil, r)
+	if _, there := r.containers()["app-green-1"]; !there {
+		t.Error("the retired slot is not declared, so it would be deleted")
+	}
+}
+
+func TestTheFirstSlotsAreWrittenDown(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	if err := declareIn(t, state, "dev", map[string]string{"image": someImage, "replicas": "2"}, &recorder{}); err != nil {
+		t.Fatal(err)
+	}
+	slots, err := ReadSlots(state, "dev")
+	if err != nil || slots.Live != Blue || slots.LiveSlot().Image != someImage || slots.LiveSlot().Replicas != 2 {
+		t.Errorf("slots %+v, %v", slots, err)
+	}
+}
+
+func TestTheEdgeIsGivenItsCertificateAsAFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"a.crt", "a.key"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("PEM of "+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &recorder{}
+	err := declare(t, "dev", map[string]string{
+		"image": someImage, "tls": "files", "hosts": "books.example", "certFile": filepath.Join(dir, "a.crt"), "keyFile": filepath.Join(dir, "a.key"),
+	}, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := r.containers()["edge"]
+	if len(edge["ports"].ArrayValue()) != 3 {
+		t.Errorf("publishes %v, want HTTP, HTTPS and HTTP/3", edge["ports"])
+	}
+	uploads := fmt.Sprint(r.containers()["secrets-distribution"]["uploads"])
+	for _, want := range []string{"/uploads/edge/tls.crt", "/uploads/edge/tls.key"} {
+		if !strings.Contains(uploads, want) {
+			t.Errorf("%s is not distributed", want)
+		}
+	}
+	if strings.Contains(fmt.Sprint(edge), "PEM of") {
+		t.Error("a key is in the edge's inputs")
 	}
 }

@@ -25,8 +25,8 @@ const (
 // this machine and files that the container's user can read here; an upload would need a writable root.
 type Secrets struct {
 	pulumi.ResourceState
-	// Database is mounted by PostgreSQL and by the task that keeps its roles; Migration and App by their containers.
-	Database, Migration, App *docker.Volume
+	// Database is mounted by PostgreSQL and by the task that keeps its roles; Migration, App and Edge by their containers.
+	Database, Migration, App, Edge *docker.Volume
 	// Distributed orders whoever mounts one of them after the files are in place.
 	Distributed pulumi.ResourceOption
 }
@@ -42,6 +42,7 @@ for volume in /volumes/*; do
     name=$(basename "$volume")
     owner=$(cat "/uploads/$name.owner")
     for file in /uploads/"$name"/*; do
+        [ -e "$file" ] || continue # nothing for this one
         target="$volume/$(basename "$file")"
         rm -f "$target.new"
         cp "$file" "$target.new"
@@ -72,6 +73,7 @@ func (e *environment) newSecrets() (*Secrets, error) {
 		}, &s.Database},
 		{"migration", appUser, map[string]string{"db_password": e.credentials.Owner}, &s.Migration},
 		{"app", appUser, map[string]string{"db_password": e.credentials.App}, &s.App},
+		{"edge", appUser, e.config.TLS.files, &s.Edge},
 	}
 	task := container{
 		component: "secrets", task: true, writableRoot: true, user: "0:0", capabilities: []string{"CHOWN"},

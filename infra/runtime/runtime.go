@@ -73,11 +73,11 @@ type Environment struct{ Project, Name string }
 
 // LogOptions says which lines are wanted.
 type LogOptions struct {
-	// Component limits the lines to one component, "" for all.
-	Component string
-	Since     time.Duration
-	Tail      int
-	Follow    bool
+	// Component and Slot limit the lines to one component or slot, "" for all.
+	Component, Slot string
+	Since           time.Duration
+	Tail            int
+	Follow          bool
 }
 
 // ErrNotFound is returned for an instance or image that is not there.
@@ -91,6 +91,8 @@ type Platform interface {
 	Instances(ctx context.Context, env Environment) ([]Instance, error)
 	// Start starts a stopped instance, resumes a paused one and restarts an unhealthy one; it returns when it is serving.
 	Start(ctx context.Context, id string) error
+	// Stop stops an instance within its own grace period and keeps it. Stopping what is stopped, or not there, is no error.
+	Stop(ctx context.Context, id string) error
 	// Remove removes an instance, stopping it first. Removing what is not there is no error.
 	Remove(ctx context.Context, id string) error
 	// LimitPIDs bounds the number of processes of a running instance.

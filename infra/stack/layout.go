@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -68,6 +69,12 @@ func (l Layout) SecretsDir(name string) string { return environment.SecretsDir(l
 // VerifiedDir is the folder with what was verified of the images of one environment.
 func (l Layout) VerifiedDir(name string) string { return filepath.Join(l.dir(name), "verified") }
 
+// HistoryDir is the folder with the reports of an environment's releases, a folder each.
+func (l Layout) HistoryDir(name string) string { return filepath.Join(l.dir(name), "releases") }
+
+// JournalFile is where a release that is under way is noted.
+func (l Layout) JournalFile(name string) string { return filepath.Join(l.dir(name), "release.json") }
+
 // UnknownEnvironmentError says which environments there are instead of the one that was asked for.
 type UnknownEnvironmentError struct {
 	Name  string
@@ -114,6 +121,12 @@ func (l Layout) ReadSettings(name string) (Settings, error) {
 			problems = append(problems, fmt.Errorf("%s:%d: %s: want a key of namespace %s", path, node.Line, qualified, environment.Namespace))
 		case !known[key]:
 			problems = append(problems, fmt.Errorf("%s:%d: %s: no such key (there are %s)", path, node.Line, qualified, strings.Join(environment.Keys(), ", ")))
+		case environment.Structured(key) && node.Kind == yaml.MappingNode:
+			if settings[key], err = asJSON(node); err != nil {
+				problems = append(problems, fmt.Errorf("%s:%d: %s: %w", path, node.Line, qualified, err))
+			}
+		case environment.Structured(key):
+			problems = append(problems, fmt.Errorf("%s:%d: %s: want a mapping", path, node.Line, qualified))
 		case node.Kind != yaml.ScalarNode:
 			problems = append(problems, fmt.Errorf("%s:%d: %s: want a single value", path, node.Line, qualified))
 		default:
@@ -121,4 +134,14 @@ func (l Layout) ReadSettings(name string) (Settings, error) {
 		}
 	}
 	return settings, errors.Join(problems...)
+}
+
+// asJSON writes a YAML mapping as JSON, which is how Pulumi passes on structured configuration.
+func asJSON(node yaml.Node) (string, error) {
+	var value map[string]any
+	if err := node.Decode(&value); err != nil {
+		return "", err
+	}
+	content, err := json.Marshal(value)
+	return string(content), err
 }

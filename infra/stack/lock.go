@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,32 @@ func (e *LockedError) Error() string {
 		return e.Environment + " is locked by another deliver"
 	}
 	return fmt.Sprintf("%s is locked by process %d (deliver %s) since %s", e.Environment, e.holder.PID, e.holder.Command, e.holder.Since.Format(time.RFC3339))
+}
+
+// PID is the process that holds the lock, 0 where that is not known.
+func (e *LockedError) PID() int { return e.holder.PID }
+
+// Command is the command that the holder carries out.
+func (e *LockedError) Command() string { return e.holder.Command }
+
+// WaitUnlocked returns when nobody works on the environment any more.
+func (l Layout) WaitUnlocked(ctx context.Context, name string) error {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		lock, err := l.Lock(name, "wait")
+		if _, locked := errors.AsType[*LockedError](err); !locked {
+			if err == nil {
+				lock.Release()
+			}
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+	}
 }
 
 // orphanWait is how long a new run waits for a Pulumi process that outlived the deliver that started it. It ends by itself when it

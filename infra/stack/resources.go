@@ -92,3 +92,22 @@ func (s *Stack) Unprotect(ctx context.Context) error {
 	}
 	return s.rewrite(ctx, raw, deployment)
 }
+
+// Forgive lets the stack take the named containers for what they are, although their creation did not succeed. Otherwise it would try
+// again to create them at every update.
+func (s *Stack) Forgive(ctx context.Context, names []string) error {
+	raw, deployment, err := s.export(ctx)
+	if err != nil {
+		return err
+	}
+	changed := false
+	for i, resource := range deployment.Resources {
+		if resource.Type == typeContainer && len(resource.InitErrors) > 0 && slices.Contains(names, inputString(resource, "name")) {
+			deployment.Resources[i].InitErrors, changed = nil, true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return s.rewrite(ctx, raw, deployment)
+}

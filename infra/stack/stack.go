@@ -59,7 +59,7 @@ func Open(ctx context.Context, layout Layout, lock *Lock, name string, settings 
 	if err != nil {
 		return nil, err
 	}
-	s, err := auto.UpsertStackInlineSource(ctx, name, environment.Project, environment.Program(layout.SecretsDir(name)),
+	s, err := auto.UpsertStackInlineSource(ctx, name, environment.Project, environment.Program(layout.State, layout.Infra),
 		auto.WorkDir(work), auto.Pulumi(cli), auto.SecretsProvider("passphrase"), auto.EnvVars(env))
 	if err != nil {
 		return nil, fmt.Errorf("open the Pulumi stack %s: %w", name, err)

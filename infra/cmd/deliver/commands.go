@@ -19,36 +19,51 @@ import (
 
 func (d *deliver) upCommand() *cobra.Command {
 	var image string
+	var andRelease bool
 	cmd := &cobra.Command{
-		Use:   "up -e ENVIRONMENT [--image REFERENCE]",
+		Use:   "up -e ENVIRONMENT [--image REFERENCE [--release]]",
 		Short: "Bring an environment up, or converge it",
 		Long: `Up brings an environment to its configuration. Where it is there already nothing is changed;
 what was stopped, removed or changed behind Pulumi's back is repaired; what an interrupted
-run left behind is put right. Where the deployment fails, what ran before is brought back.
+run left behind, a release included, is put right. Where the deployment fails, what ran before
+is brought back. Up touches neither traffic nor the slot that serves: another image than the one
+that serves takes a release, which --release carries out afterwards.
 An environment with a policy (bookshelf:verify) takes an image by digest only, and only when its
 signature and its SBOM can be verified; otherwise nothing is touched and the exit code is 2.`,
 		Example: `  deliver up -e dev --image bookshelf:1.2.0
   deliver up -e staging --image registry.example/bookshelf@sha256:…
   deliver up -e dev                      # keeps the image, repairs what is broken`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return d.operate(func(o *delivery.Operator) error {
-				result, err := o.Up(cmd.Context(), d.environment, image)
-				if err != nil {
+	}
+	cmd.Flags().StringVar(&image, "image", "", "the image to begin with, by digest or as it is called on the engine (default: the one that serves)")
+	cmd.Flags().BoolVar(&andRelease, "release", false, "release the image where another one serves")
+	options := delivery.ReleaseOptions{Progress: d.progress(), Bake: -1}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return d.operate(func(o *delivery.Operator) error {
+			result, err := o.Up(cmd.Context(), d.environment, image)
+			if _, other := errors.AsType[*delivery.OtherImageError](err); other && andRelease {
+				if _, err := o.Up(cmd.Context(), d.environment, ""); err != nil {
 					return err
 				}
-				return d.print(result, func(w io.Writer) {
-					fmt.Fprintf(w, "%s: %s", result.Environment, countChanges(result.Changes))
-					if n := len(result.Repaired); n > 0 {
-						fmt.Fprintf(w, ", %d repaired", n)
-					}
-					fmt.Fprintf(w, " in %.1f s\n%s\n", result.Seconds, result.URL)
-				})
-			})
-		},
+				return d.release(cmd.Context(), o, d.environment, image, options)
+			}
+			if err != nil {
+				return err
+			}
+			return d.printUp(result)
+		})
 	}
-	cmd.Flags().StringVar(&image, "image", "", "the image to run, by digest or as it is called on the engine (default: the one that runs)")
 	return cmd
+}
+
+func (d *deliver) printUp(result delivery.UpResult) error {
+	return d.print(result, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s", result.Environment, countChanges(result.Changes))
+		if n := len(result.Repaired); n > 0 {
+			fmt.Fprintf(w, ", %d repaired", n)
+		}
+		fmt.Fprintf(w, " in %.1f s\n%s\n", result.Seconds, result.URL)
+	})
 }
 
 func (d *deliver) previewCommand() *cobra.Command {
@@ -114,6 +129,9 @@ func printStatus(w io.Writer, status delivery.Status) {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", part.Name, part.Detail, since)
 	}
 	_ = table.Flush() // the writer below it reports its own errors
+	for _, slot := range status.Traffic {
+		fmt.Fprintf(w, "%s: %d %% of the traffic, %d of %d replicas ready, %d requests in flight\n", slot.Slot, slot.Weight, slot.Ready, slot.Replicas, slot.InFlight)
+	}
 	for _, problem := range status.Problems {
 		fmt.Fprintln(w, "problem:", problem)
 	}
@@ -145,7 +163,7 @@ func (d *deliver) logsCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&options.Component, "service", "", "only this one: app, postgres, migration, roles, secrets")
+	flags.StringVar(&options.Component, "service", "", "only this one: app, edge, postgres, migration, roles, secrets")
 	flags.DurationVar(&options.Since, "since", 0, "only lines younger than this, such as 15m")
 	flags.IntVar(&options.Tail, "tail", 0, "only the last N lines of each container")
 	flags.BoolVarP(&options.Follow, "follow", "f", false, "go on until Ctrl-C")

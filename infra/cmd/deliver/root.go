@@ -61,9 +61,11 @@ func (d *deliver) exitCode(err error) int {
 	}
 	fmt.Fprintln(d.stderr, "deliver:", err)
 	_, usage := errors.AsType[*delivery.UsageError](err)
+	_, other := errors.AsType[*delivery.OtherImageError](err)
+	_, none := errors.AsType[*delivery.NotDeployedError](err)
 	_, person := errors.AsType[*delivery.PersonError](err)
 	switch {
-	case usage:
+	case usage, other, none:
 		return exitUsage
 	case person:
 		return exitPerson
@@ -76,7 +78,7 @@ func (d *deliver) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "deliver",
 		Short: "Operate the environments of this repository",
-		Long: `Deliver brings environments up, shows them and takes them down, through Pulumi.
+		Long: `Deliver brings environments up, releases into them, shows them and takes them down.
 
 An environment is a Pulumi stack with a configuration file, infra/Pulumi.<name>.yaml.
 Exit codes: 0 done; 1 failed, and what ran before runs again; 2 wrong arguments or
@@ -96,7 +98,8 @@ configuration, nothing touched; 3 needs a person.`,
 	flags.StringVarP(&d.environment, "environment", "e", "", "the environment: dev, staging, prod, …")
 	flags.StringVar(&d.repository, "repository", ".", "a folder in the clone to work from")
 	flags.BoolVar(&d.json, "json", false, "print the result as one JSON object on standard output")
-	root.AddCommand(d.upCommand(), d.previewCommand(), d.statusCommand(), d.logsCommand(), d.execCommand(), d.destroyCommand())
+	root.AddCommand(d.upCommand(), d.previewCommand(), d.statusCommand(), d.logsCommand(), d.execCommand(), d.destroyCommand(),
+		d.releaseCommand(), d.rollbackCommand(), d.promoteCommand(), d.historyCommand(), d.reportCommand(), d.scaleCommand())
 	return root
 }
 

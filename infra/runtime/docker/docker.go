@@ -171,10 +171,18 @@ func (e *Engine) waitServing(ctx context.Context, id, name string) error {
 	}
 }
 
-// Remove stops and removes a container, with volumes that have no name.
-func (e *Engine) Remove(ctx context.Context, id string) error {
+// Stop stops a container within the grace period that it was created with.
+func (e *Engine) Stop(ctx context.Context, id string) error {
 	if err := e.api.ContainerStop(ctx, id, container.StopOptions{}); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("stop container: %w", err)
+	}
+	return nil
+}
+
+// Remove stops and removes a container, with volumes that have no name.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	if err := e.Stop(ctx, id); err != nil {
+		return err
 	}
 	if err := e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove container: %w", err)
@@ -262,7 +270,7 @@ func (e *Engine) Logs(ctx context.Context, env runtime.Environment, options runt
 		return err
 	}
 	instances = slices.DeleteFunc(instances, func(i runtime.Instance) bool {
-		return options.Component != "" && i.Component != options.Component
+		return options.Component != "" && i.Component != options.Component || options.Slot != "" && i.Slot != options.Slot
 	})
 	if len(instances) == 0 {
 		return fmt.Errorf("logs of %s: %w", options.Component, runtime.ErrNotFound)

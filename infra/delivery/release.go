@@ -1,0 +1,278 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"bookshelf/infra/environment"
+	"bookshelf/infra/release"
+	"bookshelf/infra/release/probe"
+)
+
+// ReleaseOptions say how a release proceeds, beyond the environment's configuration.
+type ReleaseOptions struct {
+	// Profile names another profile than the environment's, "" for none; Bake is another length of the bake, negative for none.
+	Profile string
+	Bake    time.Duration
+	// Progress is told what happens while it happens.
+	Progress func(release.Progress)
+}
+
+// Release brings an image into an environment that serves: into the slot that does not, then its traffic step by step, judged at each
+// against the image that serves, and taken back by itself when anything is wrong. Every request of a constant stream is accounted for
+// meanwhile. The report is kept in the environment's history, however it ended; the error is about what kept it from beginning.
+func (o *Operator) Release(ctx context.Context, name, image string, options ReleaseOptions) (release.Report, error) {
+	s, unlock, err := o.reopen(ctx, name, "release")
+	if err != nil {
+		return release.Report{}, err
+	}
+	defer unlock()
+	profile, err := s.profile(options)
+	if err != nil {
+		return release.Report{}, err
+	}
+	if err := s.settleRelease(ctx); err != nil {
+		return release.Report{}, err
+	}
+	if image, err = s.chooseImage(ctx, image, false); err != nil {
+		return release.Report{}, err
+	}
+	if err := s.rememberVerified(); err != nil {
+		return release.Report{}, err
+	}
+	live := s.slots.LiveSlot()
+	r := run{
+		target:  &target{session: s, image: image, count: live.Replicas},
+		profile: profile, progress: options.Progress, to: image,
+		do: func(r release.Release, ctx context.Context, order release.Order) release.Report {
+			return r.Run(ctx, order)
+		},
+	}
+	return s.carryOut(ctx, r)
+}
+
+// run is one change of the slot that serves.
+type run struct {
+	target   *target
+	profile  release.Profile
+	progress func(release.Progress)
+	// to is the image that is to serve.
+	to string
+	do func(release.Release, context.Context, release.Order) release.Report
+}
+
+// carryOut does it under the probe, and keeps the report.
+func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
+	id := time.Now().UTC().Format("20060102-150405")
+	config, err := probe.Parse(string(s.config.Service.Probe))
+	if err != nil {
+		return release.Report{}, &UsageError{Problem: fmt.Sprintf("%s:service: probe: %v", environment.Namespace, err)}
+	}
+	order := release.Order{
+		ID: id, Environment: s.name,
+		From: release.Version{Slot: s.slots.Live, Image: s.slots.LiveSlot().Image},
+		To:   release.Version{Slot: environment.OtherSlot(s.slots.Live), Image: r.to},
+	}
+	if s.verified != nil {
+		order.Verified = fmt.Sprintf("signed with %s, SBOM of %d components", s.verified.Signer, s.verified.Components)
+	}
+	t := r.target
+	t.folder = s.historyDir(s.name, id)
+	if order.From.Version, err = t.version(ctx, order.From.Slot); err != nil {
+		return release.Report{}, err
+	}
+	if t.probe, err = probe.Start(ctx, config, s.config.URL, id); err != nil {
+		return release.Report{}, fmt.Errorf("%w: is %s where this machine reaches the edge? Otherwise set %s:url", err, s.config.URL, environment.Namespace)
+	}
+	machine := release.Release{
+		Target: t, Traffic: t.probe, Journal: release.FileJournal(s.Layout.JournalFile(s.name)), Profile: r.profile, Progress: r.progress,
+	}
+	report := r.do(machine, ctx, order)
+	report.To.Version = t.versions[order.To.Slot]
+	// Whatever ended the release, its account is drawn up.
+	ctx = context.WithoutCancel(ctx)
+	err = s.account(ctx, t.probe, config.Timeout, &report)
+	return report, errors.Join(err, s.saveReport(s.name, report), s.prune(s.name))
+}
+
+// account stops the probe and says what became of each request, those that wrote included.
+func (s *session) account(ctx context.Context, p *probe.Probe, timeout time.Duration, report *release.Report) error {
+	stopping, cancel := context.WithTimeout(ctx, timeout+5*time.Second)
+	defer cancel()
+	report.Account = p.Stop(stopping)
+	report.Seconds = p.Seconds()
+	service := s.config.Service
+	if service.Written == "" {
+		return nil
+	}
+	keys, err := s.query(ctx, strings.ReplaceAll(service.Written, "{{run}}", report.ID))
+	if err != nil {
+		return fmt.Errorf("look for the writes of the probe: %w", err)
+	}
+	writes := probe.Reckon(keys, p.Written())
+	report.Account.Writes = &writes
+	if _, err := s.query(ctx, strings.ReplaceAll(service.Removal, "{{run}}", report.ID)); err != nil {
+		return fmt.Errorf("remove the writes of the probe: %w", err)
+	}
+	return nil
+}
+
+// profile is the environment's, with what the command says otherwise.
+func (s *session) profile(options ReleaseOptions) (release.Profile, error) {
+	settings := map[string]json.RawMessage{}
+	if err := json.Unmarshal(s.config.Release, &settings); err != nil {
+		return release.Profile{}, &UsageError{Problem: fmt.Sprintf("%s:release: %v", environment.Namespace, err)}
+	}
+	if options.Profile != "" {
+		settings = map[string]json.RawMessage{"profile": json.RawMessage(fmt.Sprintf("%q", options.Profile))}
+	}
+	if options.Bake >= 0 {
+		settings["bake"] = json.RawMessage(fmt.Sprintf("%q", options.Bake))
+	}
+	content, err := json.Marshal(settings)
+	if err != nil {
+		return release.Profile{}, err
+	}
+	profile, err := release.ParseProfile(string(content))
+	if err != nil {
+		return release.Profile{}, &UsageError{Problem: fmt.Sprintf("%s:release: %v", environment.Namespace, err)}
+	}
+	return profile, nil
+}
+
+// settleRelease brings a release that was killed to an end: back, or forward where it was past its commit.
+func (s *session) settleRelease(ctx context.Context) error {
+	journal := release.FileJournal(s.Layout.JournalFile(s.name))
+	record, found, err := journal.Load()
+	if err != nil {
+		return needsPerson("%w", err)
+	}
+	if !found {
+		return nil
+	}
+	s.Report.Note("release %s was cut short in phase %s: bringing it to an end", record.ID, record.Phase)
+	if err := s.recover(ctx); err != nil {
+		return err
+	}
+	if err := s.reviveEdge(ctx, record); err != nil {
+		return err
+	}
+	t := &target{session: s, folder: s.historyDir(s.name, record.ID)}
+	recovery, err := release.Recover(ctx, t, journal)
+	if err != nil {
+		return err
+	}
+	s.Report.Note("%s serves with %s", recovery.Live.Slot, recovery.Live.Image)
+	for _, left := range recovery.NotUndone {
+		s.Report.Note("%s", left)
+	}
+	return nil
+}
+
+// reviveEdge makes sure that there is an edge to tell where the traffic belongs. One that is gone comes back with the whole environment,
+// without a slot that may be what is wrong with it.
+func (s *session) reviveEdge(ctx context.Context, record release.Record) error {
+	repairs, err := s.drift(ctx)
+	if err != nil {
+		return err
+	}
+	name := engineName(s.name, "edge")
+	for _, finding := range repairs {
+		switch {
+		case finding.name != name:
+		case finding.repair == repairStart:
+			return s.prepare(ctx, drift{finding}, &UpResult{})
+		default:
+			if !record.Forward() {
+				if err := s.writeSlots(s.slots.Without(record.To.Slot)); err != nil {
+					return err
+				}
+			}
+			_, err := s.converge(ctx)
+			return err
+		}
+	}
+	return nil
+}
+
+// Rollback takes the last release back by hand. While one is under way, the process that carries it out is told to. Afterwards the
+// slot that served before is started again, or filled again with the image that it had, and given the traffic.
+func (o *Operator) Rollback(ctx context.Context, name string, options ReleaseOptions) (release.Report, error) {
+	s, unlock, err := o.reopen(ctx, name, "rollback")
+	if locked, ok := lockedByRelease(err); ok {
+		return o.interruptRelease(ctx, name, locked)
+	}
+	if err != nil {
+		return release.Report{}, err
+	}
+	defer unlock()
+	profile, err := s.profile(options)
+	if err != nil {
+		return release.Report{}, err
+	}
+	if err := s.settleRelease(ctx); err != nil {
+		return release.Report{}, err
+	}
+	former, err := s.former()
+	if err != nil {
+		return release.Report{}, err
+	}
+	slot := environment.OtherSlot(s.slots.Live)
+	t := &target{session: s, image: former.Image, count: s.slots.LiveSlot().Replicas}
+	if kept, there := s.slots.Slots[slot]; there && kept.Image == former.Image && kept.Replicas == t.count {
+		t.image = "" // as it was
+	}
+	return s.carryOut(ctx, run{
+		target: t, profile: profile, progress: options.Progress, to: former.Image,
+		do: func(r release.Release, ctx context.Context, order release.Order) release.Report {
+			return r.SwitchBack(ctx, order)
+		},
+	})
+}
+
+// former is what served before what serves now.
+func (s *session) former() (release.Version, error) {
+	history, err := s.History(s.name)
+	if err != nil {
+		return release.Version{}, err
+	}
+	for _, r := range history {
+		if r.Outcome == release.OutcomeReleased && r.To.Image == s.slots.LiveSlot().Image && r.To.Slot == s.slots.Live {
+			return r.From, nil
+		}
+	}
+	return release.Version{}, &UsageError{Problem: fmt.Sprintf("there is no release of %s that could be taken back (see `deliver history -e %s`)", s.name, s.name)}
+}
+
+// Promote releases in one environment the very image that has stood its bake in another.
+func (o *Operator) Promote(ctx context.Context, from, to string, options ReleaseOptions) (release.Report, error) {
+	image, err := o.Promotable(from)
+	if err != nil {
+		return release.Report{}, err
+	}
+	return o.Release(ctx, to, image, options)
+}
+
+// Promotable is the image that serves in an environment, if it came there by a release that ended well.
+func (o *Operator) Promotable(name string) (string, error) {
+	history, err := o.History(name)
+	if err != nil {
+		return "", err
+	}
+	slots, err := environment.ReadSlots(o.Layout.State, name)
+	if err != nil {
+		return "", &UsageError{Problem: name + " is not deployed from " + filepath.Clean(o.Layout.State)}
+	}
+	live := slots.LiveSlot().Image
+	for _, r := range history {
+		if r.To.Image == live && r.Outcome == release.OutcomeReleased {
+			return live, nil
+		}
+	}
+	return "", &UsageError{Problem: fmt.Sprintf("%s serves with %s, which has not stood a release there: `deliver release -e %s --image …` first", name, live, name)}
+}

@@ -1,0 +1,94 @@
+package environment
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Service is what delivery has to know of the service beyond docs/contract.md: the one place where another service's team writes its
+// own. The key `service` of a stack replaces it as a whole.
+type Service struct {
+	// VersionHeader is the header of every answer that names the version which gave it.
+	VersionHeader string `json:"version_header"`
+	// Environment is added to that of the contract.
+	Environment map[string]string `json:"environment"`
+	// Smoke are paths that each new replica must answer with 200 before it is given traffic, /readyz aside.
+	Smoke []string `json:"smoke"`
+	// Probe says what a release sends through the edge and what it expects, see package probe.
+	Probe json.RawMessage `json:"probe"`
+	// Written is a query that returns the keys of the writes of one run of the probe, a row each, and Removal a statement that removes
+	// them; {{run}} stands for the run. Both empty: the writes are not looked for, and stay.
+	Written string `json:"written"`
+	Removal string `json:"removal"`
+}
+
+// bookService is this repository's own.
+const bookService = `{
+  "version_header": "X-Bookshelf-Version",
+  "environment": {"HTTP_REQUEST_TIMEOUT": "12s"},
+  "smoke": ["/version", "/api/v1/books?limit=1"],
+  "probe": {
+    "rate": 100,
+    "shares": {"read": 0.75, "write": 0.2, "slow": 0.05},
+    "fresh": 0.2,
+    "timeout": "15s",
+    "slow_for": "5s",
+    "version_header": "X-Bookshelf-Version",
+    "read": [
+      {"path": "/api/v1/books?limit=5", "status": [200]},
+      {"path": "/api/v1/books?limit=5&author=austen", "status": [200]},
+      {"path": "/api/v1/books/999999999999", "status": [404]}
+    ],
+    "write": {
+      "method": "POST", "path": "/api/v1/books", "content_type": "application/json", "status": [201],
+      "body": "{\"title\": \"delivery probe {{run}}\", \"authors\": [\"delivery probe\"], \"isbn\": \"{{ean13}}\"}"
+    }
+  },
+  "written": "SELECT isbn13 FROM books WHERE title = 'delivery probe {{run}}'",
+  "removal": "DELETE FROM books WHERE title LIKE 'delivery probe %'"
+}`
+
+// parseService reads a service. An empty text is this repository's own.
+func parseService(text string) (Service, error) {
+	if text == "" {
+		text = bookService
+	}
+	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
+	decoder.DisallowUnknownFields()
+	var s Service
+	if err := decoder.Decode(&s); err != nil {
+		return Service{}, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Service{}, errors.New("there is more than one object")
+	}
+	switch {
+	case s.VersionHeader == "":
+		return Service{}, errors.New("version_header is missing")
+	case len(s.Probe) == 0:
+		return Service{}, errors.New("probe is missing")
+	case (s.Written == "") != (s.Removal == ""):
+		return Service{}, errors.New("written and removal go together")
+	}
+	return s, nil
+}
+
+// Duration is a time.Duration that is written as text in JSON: "2s".
+type Duration time.Duration
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("want a duration such as 2s: %w", err)
+	}
+	*d = Duration(parsed)
+	return nil
+}

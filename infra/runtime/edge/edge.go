@@ -1,0 +1,190 @@
+// Package edge talks to the edge of an environment while it runs: what it gives to which slot, and what the slots behind it answer. It
+// does so by running the edge's own commands in its container, so that nothing but the platform reaches it, and a platform on another
+// machine does as well.
+package edge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"bookshelf/infra/runtime"
+)
+
+// Component is what the edge's container is labelled as.
+const Component = "edge"
+
+// State is what the edge does at this moment.
+type State struct {
+	// Generation grows with each change.
+	Generation uint64          `json:"generation"`
+	Slots      map[string]Slot `json:"slots"`
+	// Lease is there while the weights will change by themselves.
+	Lease *Lease `json:"lease,omitempty"`
+	// Draining counts the requests in flight of replicas that were taken out, by slot.
+	Draining map[string]int `json:"draining,omitempty"`
+}
+
+// Slot is one slot as the edge sees it.
+type Slot struct {
+	// Weight is its share of the traffic in percent.
+	Weight   int `json:"weight"`
+	InFlight int `json:"in_flight"`
+	// Requests and Errors count what it was given since the edge started; errors have a status of 500 or more, or no answer at all.
+	Requests uint64    `json:"requests"`
+	Errors   uint64    `json:"errors"`
+	Replicas []Replica `json:"replicas"`
+}
+
+// Replica is one container of a slot as the edge sees it.
+type Replica struct {
+	Address  string `json:"address"`
+	Admin    string `json:"admin"`
+	Healthy  bool   `json:"healthy"`
+	Detail   string `json:"detail"`
+	InFlight int    `json:"in_flight"`
+}
+
+// Lease says when the weights will become which by themselves.
+type Lease struct {
+	Expires  time.Time      `json:"expires"`
+	Fallback map[string]int `json:"fallback"`
+}
+
+// Change replaces everything that the edge knows of the slots, at once.
+type Change struct {
+	Slots map[string]Share `json:"slots"`
+	// LeaseSeconds above 0 makes the weights become Fallback when no other change arrives within that time.
+	LeaseSeconds float64        `json:"lease_seconds,omitempty"`
+	Fallback     map[string]int `json:"fallback,omitempty"`
+}
+
+// Share is a slot's part of a Change.
+type Share struct {
+	Weight   int       `json:"weight"`
+	Replicas []Address `json:"replicas"`
+}
+
+// Address is where a replica listens: host:port of the service, and of its metrics.
+type Address struct {
+	Address string `json:"address"`
+	Admin   string `json:"admin"`
+}
+
+// Answer is what one replica said, asked directly.
+type Answer struct {
+	Address string `json:"address"`
+	Status  int    `json:"status"`
+	Body    string `json:"body"`
+	// Error is why there is no answer.
+	Error string `json:"error"`
+}
+
+// RefusedError is a change that the edge did not take: everything is as it was.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return "the edge refuses: " + e.Reason }
+
+// Client talks to the edge of one environment. It is not safe for concurrent use.
+type Client struct {
+	platform runtime.Platform
+	env      runtime.Environment
+	id       string
+	program  []string
+}
+
+// New returns a client. Nothing is asked yet.
+func New(platform runtime.Platform, env runtime.Environment) *Client {
+	return &Client{platform: platform, env: env}
+}
+
+// State asks what the edge does. runtime.ErrNotFound says that the environment has none that runs.
+func (c *Client) State(ctx context.Context) (State, error) {
+	var state State
+	return state, c.call(ctx, nil, &state, "slots")
+}
+
+// Set carries out a change and returns the state after it. It is in effect, and kept, when Set returns.
+func (c *Client) Set(ctx context.Context, change Change) (State, error) {
+	var state State
+	return state, c.call(ctx, change, &state, "slots", "set")
+}
+
+// Scrape reads the metrics of each replica of a slot.
+func (c *Client) Scrape(ctx context.Context, slot string) ([]Answer, error) {
+	var answers []Answer
+	return answers, c.call(ctx, nil, &answers, "scrape", slot)
+}
+
+// Fetch asks each replica of a slot for a path, past the weights.
+func (c *Client) Fetch(ctx context.Context, slot, path string) ([]Answer, error) {
+	var answers []Answer
+	return answers, c.call(ctx, nil, &answers, "fetch", slot, path)
+}
+
+// call runs one of the edge's commands and decodes what it prints.
+func (c *Client) call(ctx context.Context, input, output any, arguments ...string) error {
+	var stdin []byte
+	if input != nil {
+		var err error
+		if stdin, err = json.Marshal(input); err != nil {
+			return fmt.Errorf("edge %s: %w", strings.Join(arguments, " "), err)
+		}
+	}
+	err := c.run(ctx, stdin, output, arguments)
+	if errors.Is(err, runtime.ErrNotFound) && c.id != "" {
+		// It was replaced since we looked.
+		c.id = ""
+		err = c.run(ctx, stdin, output, arguments)
+	}
+	return err
+}
+
+func (c *Client) run(ctx context.Context, stdin []byte, output any, arguments []string) error {
+	if err := c.find(ctx); err != nil {
+		return err
+	}
+	var stdout, stderr bytes.Buffer
+	code, err := c.platform.Exec(ctx, c.id, append(c.program[:len(c.program):len(c.program)], arguments...), bytes.NewReader(stdin), &stdout, &stderr)
+	if err != nil {
+		return fmt.Errorf("edge %s: %w", strings.Join(arguments, " "), err)
+	}
+	complaint := strings.TrimSpace(stderr.String())
+	const refused = 2
+	switch {
+	case code == refused:
+		return &RefusedError{Reason: complaint}
+	case code != 0:
+		return fmt.Errorf("edge %s: exit code %d: %s", strings.Join(arguments, " "), code, complaint)
+	}
+	if err := json.Unmarshal(stdout.Bytes(), output); err != nil {
+		return fmt.Errorf("edge %s: %w in %q", strings.Join(arguments, " "), err, stdout.String())
+	}
+	return nil
+}
+
+// find looks for the edge's container once.
+func (c *Client) find(ctx context.Context) error {
+	if c.id != "" {
+		return nil
+	}
+	instances, err := c.platform.Instances(ctx, c.env)
+	if err != nil {
+		return err
+	}
+	for _, instance := range instances {
+		if instance.Component == Component && instance.Serving() {
+			program, err := c.platform.Entrypoint(ctx, instance.ID)
+			if err != nil {
+				return err
+			}
+			c.id, c.program = instance.ID, program
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has no edge that runs: %w", c.env.Name, runtime.ErrNotFound)
+}
