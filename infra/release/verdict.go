@@ -1,0 +1,226 @@
+package release
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Evidence is what a verdict is made of.
+type Evidence struct {
+	At      time.Time
+	Phase   Phase
+	Percent int
+	// New is what the new slot has shown since the step began; Old is the slot that it replaces, over the same time if Apart is "".
+	New, Old Side
+	// Nobody is what met the requests since the step began that no slot answered.
+	Nobody Sample
+	// LostBefore and SentBefore say how many requests no slot answered, of how many, before the new slot had any traffic.
+	LostBefore, SentBefore int
+	// Apart says from when Old is, where the old slot has no traffic any more.
+	Apart string
+	// Lately is what the new slot has shown in the end. Its latency is judged by that where Old is from another time.
+	Lately Side
+	// Looks is how often at most this step is judged.
+	Looks int
+}
+
+// Side is what one slot has shown: its probe requests, and its own metrics.
+type Side struct {
+	Probe   Sample
+	Metrics Observation
+	// Problem is why there are no metrics.
+	Problem error
+}
+
+// Judge compares the new slot with the old one. It fails when one check does, passes when all do, and is inconclusive otherwise.
+func Judge(e Evidence, rules Rules) Verdict {
+	v := Verdict{At: e.At, Phase: e.Phase, Percent: e.Percent, Decision: Pass, Checks: []Check{
+		probeErrors(e, rules), probeSlow(e, rules), metricErrors(e, rules), metricSlow(e, rules),
+	}}
+	for _, c := range v.Checks {
+		if c.Decision == Fail || c.Decision == Inconclusive && v.Decision == Pass {
+			v.Decision = c.Decision
+		}
+	}
+	return v
+}
+
+// Why puts in words what made a verdict what it is.
+func (v Verdict) Why() string {
+	var reasons []string
+	for _, c := range v.Checks {
+		if c.Decision == v.Decision {
+			reasons = append(reasons, c.Name+": "+c.Why)
+		}
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// comparison is a pair of shares with what is needed to decide on their difference.
+type comparison struct {
+	name      string
+	what      string // what the bad ones of the requests are: "failed"
+	new, old  proportion
+	tolerance float64
+	// soft never fails: what is worse than at another time may be the host's doing, and may pass.
+	soft bool
+}
+
+// decide makes a comparison a check. To fail, the difference must be larger than is tolerated even at its lower bound, whose certainty
+// is shared out among all looks of a step (Bonferroni): a step that is judged every second may not fail by chance for being looked at
+// often. To pass, enough requests must have been seen, what they show be tolerable, and the upper bound be what this step may risk.
+func (c comparison) decide(e Evidence, rules Rules) Check {
+	alpha := 1 - rules.Confidence
+	check := Check{
+		Name: c.name, Decision: Inconclusive, New: c.new.share(), Old: c.old.share(), Threshold: c.tolerance,
+		NewSamples: int(c.new.All), OldSamples: int(c.old.All),
+		Low:  lower(c.new, c.old, deviation(alpha/float64(max(1, e.Looks)))),
+		High: upper(c.new, c.old, deviation(alpha)),
+	}
+	fewest := float64(rules.Fewest)
+	enough := min(c.new.All, c.old.All) >= float64(rules.MinSamples)
+	risk := max(c.tolerance, min(1, rules.Risk*100/float64(max(1, e.Percent))))
+	worse := check.Low > c.tolerance && min(c.new.All, c.old.All) >= fewest
+	values := fmt.Sprintf("%s of %d %s, %s of %d of the old slot's", percent(check.New), check.NewSamples, c.what, percent(check.Old), check.OldSamples)
+	if e.Apart != "" {
+		values += " " + e.Apart
+	}
+	switch {
+	case worse && c.soft:
+		check.Why = fmt.Sprintf("%s: at least %s more, %s is tolerated; no slot to compare with at the same time, so it may pass", values, percent(check.Low), percent(c.tolerance))
+	case worse:
+		check.Decision = Fail
+		check.Why = fmt.Sprintf("%s: at least %s more, %s is tolerated", values, percent(check.Low), percent(c.tolerance))
+	case !enough:
+		check.Why = fmt.Sprintf("%s: too few requests, want %d of each", values, rules.MinSamples)
+	case check.New-check.Old > c.tolerance:
+		check.Why = fmt.Sprintf("%s: %s more, %s is tolerated, and it may be chance", values, percent(check.New-check.Old), percent(c.tolerance))
+	case check.High > risk:
+		check.Why = fmt.Sprintf("%s: may be up to %s more, and %s may be risked at %d %%", values, percent(check.High), percent(risk), e.Percent)
+	default:
+		check.Decision = Pass
+		check.Why = fmt.Sprintf("%s: at most %s more, and %s may be risked at %d %%", values, percent(check.High), percent(risk), e.Percent)
+	}
+	return check
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
+
+const (
+	errorsOfProbe   = "error ratio (probe)"
+	slowOfProbe     = "slow requests (probe)"
+	errorsOfMetrics = "error ratio (service's metrics)"
+	slowOfMetrics   = "slow requests (service's metrics)"
+)
+
+// probeErrors compares failed and lost requests. One that no slot answered counts as the new slot's, which is what has changed; only
+// where just as many were lost before it had any traffic, they are nobody's.
+func probeErrors(e Evidence, rules Rules) Check {
+	c := comparison{name: errorsOfProbe, what: "failed", new: bad(e.New.Probe), old: bad(e.Old.Probe), tolerance: rules.ErrorTolerance}
+	nobody := bad(e.Nobody)
+	all := float64(e.New.Probe.Requests + e.Nobody.Requests)
+	if e.Apart == "" {
+		all += float64(e.Old.Probe.Requests)
+	}
+	before := proportion{Bad: float64(e.LostBefore), All: float64(e.SentBefore)}
+	usual := e.LostBefore > 0 && e.SentBefore >= rules.Fewest &&
+		lower(proportion{Bad: nobody.Bad, All: all}, before, deviation(1-rules.Confidence)) <= 0
+	if !usual {
+		c.new.Bad += nobody.Bad
+		c.new.All += nobody.All
+	}
+	return c.decide(e, rules)
+}
+
+func bad(s Sample) proportion {
+	return proportion{Bad: float64(s.Failed + s.Lost), All: float64(s.Requests)}
+}
+
+// probeSlow compares how many requests took longer than nearly all of the old slot's, and by more than a host's noise.
+func probeSlow(e Evidence, rules Rules) Check {
+	latencies, old := e.latest().Probe.Latencies, e.Old.Probe.Latencies
+	limit := rules.slow(p90(old))
+	c := comparison{
+		name: slowOfProbe, what: fmt.Sprintf("slower than %s", limit.Round(time.Millisecond/10)), tolerance: rules.SlowTolerance, soft: e.Apart != "",
+		new: slower(latencies, limit), old: slower(old, limit),
+	}
+	return c.decide(e, rules)
+}
+
+// latest is what the new slot's latency is judged by.
+func (e Evidence) latest() Side {
+	if e.Apart != "" {
+		return e.Lately
+	}
+	return e.New
+}
+
+// slow is where the slow requests begin.
+func (r Rules) slow(p90 time.Duration) time.Duration {
+	return max(time.Duration(r.SlowFactor*float64(p90)), p90+r.SlowAddition)
+}
+
+// p90 of latencies in ascending order.
+func p90(latencies []time.Duration) time.Duration {
+	if len(latencies) == 0 {
+		return 0
+	}
+	return latencies[(len(latencies)*9-1)/10]
+}
+
+func slower(latencies []time.Duration, limit time.Duration) proportion {
+	i := sort.Search(len(latencies), func(i int) bool { return latencies[i] > limit })
+	return proportion{Bad: float64(len(latencies) - i), All: float64(len(latencies))}
+}
+
+// metricErrors compares the answers with a status of 500 or more that the slots have counted themselves, of all clients.
+func metricErrors(e Evidence, rules Rules) Check {
+	c := comparison{name: errorsOfMetrics, what: "failed", tolerance: rules.ErrorTolerance}
+	if err := missing(e.New, e.Old); err != nil {
+		return Check{Name: c.name, Decision: Inconclusive, Threshold: c.tolerance, Why: err.Error()}
+	}
+	c.new = proportion{Bad: e.New.Metrics.Errors, All: e.New.Metrics.Requests}
+	c.old = proportion{Bad: e.Old.Metrics.Errors, All: e.Old.Metrics.Requests}
+	return c.decide(e, rules)
+}
+
+// metricSlow is probeSlow by the service's own histogram, which is only as fine as its bounds.
+func metricSlow(e Evidence, rules Rules) Check {
+	c := comparison{name: slowOfMetrics, tolerance: rules.SlowTolerance, soft: e.Apart != ""}
+	latest := e.latest()
+	err := missing(latest, e.Old)
+	if err == nil && !sameBounds(latest.Metrics, e.Old.Metrics) {
+		err = errors.New("the slots' distributions of latencies have different bounds")
+	}
+	if err != nil {
+		return Check{Name: c.name, Decision: Inconclusive, Threshold: c.tolerance, Why: err.Error()}
+	}
+	limit := rules.slow(time.Duration(e.Old.Metrics.quantile(0.9) * float64(time.Second)))
+	at := e.Old.Metrics.bound(limit.Seconds())
+	above := func(o Observation) proportion {
+		return proportion{Bad: o.observed() - o.Latency[at].Count, All: o.observed()}
+	}
+	c.new, c.old = above(latest.Metrics), above(e.Old.Metrics)
+	c.what = fmt.Sprintf("slower than %v s", e.Old.Metrics.Latency[at].Seconds)
+	return c.decide(e, rules)
+}
+
+// missing returns why the metrics of two sides cannot be compared.
+func missing(new, old Side) error {
+	for _, side := range []struct {
+		name string
+		Side
+	}{{"the new slot", new}, {"the old slot", old}} {
+		err := side.Problem
+		if err == nil {
+			err = side.Metrics.check()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", side.name, err)
+		}
+	}
+	return nil
+}

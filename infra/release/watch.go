@@ -1,0 +1,223 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// watch judges the new slot as long as it has a share of the traffic and the old one could take over.
+type watch struct {
+	run     *run
+	metrics map[string]*history
+	// old is what the old slot had shown when it lost its last traffic, and apart from when that is.
+	old   Side
+	apart string
+	// before is what the probe met before the first shift, and lostBefore how many of those no slot answered.
+	before     Sample
+	lostBefore int
+	told  time.Time // when Progress was last told rates
+}
+
+// hold watches one step for at least so long. It returns nil when the new slot is good, and an error as soon as it is bad, or when
+// nothing was certain for longer than the step and its hold.
+func (w *watch) hold(ctx context.Context, phase Phase, percent int, least time.Duration) error {
+	if least == 0 {
+		return nil
+	}
+	profile := w.run.profile
+	patience := profile.Step + profile.Hold
+	looks := int((least + patience) / profile.Every)
+	ticker := time.NewTicker(profile.Every)
+	defer ticker.Stop()
+	began := time.Now()
+	for certain := began; ; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+		verdict, err := w.look(ctx, phase, percent, began, looks)
+		if err != nil {
+			return err
+		}
+		over := time.Since(began) >= least
+		switch {
+		case verdict.Decision == Fail:
+			w.keep(verdict)
+			return fmt.Errorf("%s at %d %%: %s", phase, percent, verdict.Why())
+		case verdict.Decision == Pass && over:
+			w.keep(verdict)
+			return nil
+		case verdict.Decision == Pass:
+			certain = time.Now()
+		case time.Since(certain) > patience:
+			w.keep(verdict)
+			return fmt.Errorf("%s at %d %%: nothing certain for %s: %s", phase, percent, patience, verdict.Why())
+		}
+		if err := w.run.renew(ctx, percent); err != nil {
+			return err
+		}
+	}
+}
+
+// look takes one look: is the new slot alive, and how does it compare?
+func (w *watch) look(ctx context.Context, phase Phase, percent int, began time.Time, looks int) (Verdict, error) {
+	x := w.run
+	if late := time.Since(x.renewed); late > x.profile.Lease {
+		return Verdict{}, fmt.Errorf("%s at %d %%: held up for %s, longer than the edge keeps a share that nobody renews", phase, percent, late.Round(time.Second))
+	}
+	to := x.record.To.Slot
+	err := within(ctx, callTimeout, to+" is not alive", func(ctx context.Context) error { return x.Alive(ctx, to) })
+	if err != nil {
+		return Verdict{}, err
+	}
+	w.observe(ctx)
+	if x.report.DrainMS == 0 && percent == 100 {
+		if left, err := x.inFlight(ctx, x.record.From.Slot); err == nil && left == 0 {
+			x.report.DrainMS = milliseconds(time.Since(x.full))
+		}
+	}
+	verdict := Judge(w.evidence(phase, percent, began, looks), x.profile.Rules)
+	if last := len(x.report.Verdicts) - 1; last < 0 || !sameStep(x.report.Verdicts[last], verdict) || x.report.Verdicts[last].Decision != verdict.Decision {
+		w.keep(verdict)
+	}
+	x.tell(Progress{Phase: phase, Percent: percent, Rates: w.rates(began, verdict.At), Verdict: &verdict})
+	return verdict, nil
+}
+
+// keep puts a verdict into the report: the first of a step, each that says something else than the one before, and the last.
+func (w *watch) keep(v Verdict) {
+	kept := &w.run.report.Verdicts
+	if last := len(*kept) - 1; last >= 0 && (*kept)[last].At.Equal(v.At) {
+		return
+	}
+	*kept = append(*kept, v)
+}
+
+func sameStep(a, b Verdict) bool { return a.Phase == b.Phase && a.Percent == b.Percent }
+
+// evidence gathers everything about a step up to now.
+func (w *watch) evidence(phase Phase, percent int, began time.Time, looks int) Evidence {
+	x, now := w.run, time.Now()
+	probe := x.between(began, now)
+	e := Evidence{
+		At: now, Phase: phase, Percent: percent, Looks: looks, New: w.side(x.record.To.Slot, probe, began), Nobody: probe[""],
+		LostBefore: w.lostBefore, SentBefore: w.before.Requests,
+	}
+	if percent < 100 {
+		e.Old = w.side(x.record.From.Slot, probe, began)
+		return e
+	}
+	lately := began
+	if edge := now.Add(-x.profile.Step); edge.After(lately) {
+		lately = edge
+	}
+	e.Old, e.Apart = w.old, w.apart
+	e.Lately = w.side(x.record.To.Slot, x.between(lately, now), lately)
+	return e
+}
+
+// side is what a slot has shown since a moment.
+func (w *watch) side(slot string, probe map[string]Sample, since time.Time) Side {
+	s := Side{Probe: probe[slot]}
+	h := w.of(slot)
+	if s.Problem = h.problem; s.Problem == nil {
+		s.Metrics, s.Problem = h.since(since)
+	}
+	return s
+}
+
+// remember keeps what the old slot has shown, at the moment at which it loses its last traffic: during the canary, or where that was too
+// short, since the release began.
+func (w *watch) remember() {
+	x, now := w.run, time.Now()
+	from, when := x.report.Started, "before and during the canary"
+	if !x.shifted.IsZero() {
+		canary := x.between(x.shifted, now)[x.record.From.Slot]
+		if len(canary.Latencies) >= x.profile.Rules.MinSamples {
+			from, when = x.shifted, "during the canary"
+		}
+	}
+	w.apart = fmt.Sprintf("%s (%s to %s)", when, from.Format(time.TimeOnly), now.Format(time.TimeOnly))
+	w.old = Side{Probe: x.between(from, now)[x.record.From.Slot]}
+	w.old.Metrics, w.old.Problem = w.of(x.record.From.Slot).since(from)
+}
+
+// observe reads the slots' metrics. What cannot be read makes the next verdict inconclusive.
+func (w *watch) observe(ctx context.Context) {
+	x := w.run
+	var seen map[string]Observation
+	err := within(ctx, callTimeout, "read the slots' metrics", func(ctx context.Context) (err error) {
+		seen, err = x.Observe(ctx)
+		return err
+	})
+	now := time.Now()
+	for _, slot := range []string{x.record.From.Slot, x.record.To.Slot} {
+		observation, found := seen[slot]
+		switch h := w.of(slot); {
+		case err != nil:
+			h.problem = err
+		case !found:
+			h.problem = errors.New("there are no metrics")
+		default:
+			h.add(now, observation)
+		}
+	}
+}
+
+func (w *watch) of(slot string) *history {
+	if w.metrics[slot] == nil {
+		w.metrics[slot] = &history{}
+	}
+	return w.metrics[slot]
+}
+
+// rates are the probe's requests per second since they were last told, or since the step began.
+func (w *watch) rates(began, now time.Time) map[string]float64 {
+	from := began
+	if w.told.After(from) {
+		from = w.told
+	}
+	w.told = now
+	rates := map[string]float64{}
+	for slot, sample := range w.run.between(from, now) {
+		rates[slot] = float64(sample.Requests) / now.Sub(from).Seconds()
+	}
+	return rates
+}
+
+// history is a slot's metrics from observation to observation, without a restart between them.
+type history struct {
+	at   []time.Time
+	seen []Observation
+	// problem is why the latest observation is not among them, or cannot be compared with what was before.
+	problem error
+}
+
+// add takes an observation. One from after a restart begins the history anew: a sum over replicas of which one counts from 0 again
+// would look like a smaller number of requests.
+func (h *history) add(at time.Time, o Observation) {
+	if h.problem = o.check(); h.problem != nil {
+		return
+	}
+	if last := len(h.seen) - 1; last >= 0 {
+		if _, h.problem = o.since(h.seen[last]); h.problem != nil {
+			h.at, h.seen = nil, nil
+		}
+	}
+	h.at, h.seen = append(h.at, at), append(h.seen, o)
+}
+
+// since is the difference between the latest observation and the last one that was made by then, or else the first one.
+func (h *history) since(from time.Time) (Observation, error) {
+	start, last := 0, len(h.seen)-1
+	for start+1 <= last && !h.at[start+1].After(from) {
+		start++
+	}
+	if last <= start {
+		return Observation{}, errors.New("the metrics have been read only once yet")
+	}
+	return h.seen[last].since(h.seen[start])
+}
