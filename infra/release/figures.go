@@ -13,40 +13,26 @@ func (x *run) between(from, to time.Time) map[string]Sample {
 	return x.traffic.Between(from, to)
 }
 
-// total adds up samples.
-func total(samples map[string]Sample) Sample {
-	var sum Sample
-	for _, s := range samples {
-		sum.Requests += s.Requests
-		sum.Failed += s.Failed
-		sum.Lost += s.Lost
-		sum.Latencies = append(sum.Latencies, s.Latencies...)
-	}
-	slices.Sort(sum.Latencies)
-	return sum
-}
-
 // close completes the report with what is known at the end.
 func (x *run) close() Report {
 	x.report.Ended = time.Now()
-	first, last := x.shifted, x.full
-	if first.IsZero() {
-		first = x.report.Ended
+	switch {
+	case !x.returned.IsZero():
+		x.report.After = latency(x.between(x.returned, x.report.Ended))
+	case !x.full.IsZero():
+		x.report.After = latency(x.between(x.full, x.report.Ended))
 	}
-	if !x.returned.IsZero() {
-		last = x.returned
-	}
-	if last.Before(first) {
-		last = x.report.Ended
-	}
-	x.report.Before = latency(total(x.between(x.report.Started, first)).Latencies)
-	x.report.During = latency(total(x.between(first, last)).Latencies)
-	x.report.After = latency(total(x.between(last, x.report.Ended)).Latencies)
 	return x.report
 }
 
-func latency(ascending []time.Duration) Latency {
-	return Latency{Requests: len(ascending), P50: milliseconds(quantile(ascending, 0.5)), P99: milliseconds(quantile(ascending, 0.99))}
+// latency is that of all slots together.
+func latency(samples map[string]Sample) Latency {
+	var all []time.Duration
+	for _, s := range samples {
+		all = append(all, s.Latencies...)
+	}
+	slices.Sort(all)
+	return Latency{Requests: len(all), P50: milliseconds(quantile(all, 0.5)), P99: milliseconds(quantile(all, 0.99))}
 }
 
 // quantile of values in ascending order; 0 of none.

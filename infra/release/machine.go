@@ -227,18 +227,23 @@ func (x *run) give(ctx context.Context, percent int) error {
 	began := time.Now()
 	if x.shifted.IsZero() {
 		x.shifted = began
-		x.watch.before = total(x.between(x.report.Started, began))
-		x.watch.lostBefore = x.between(x.report.Started, began)[""].Lost
+		x.watch.begin()
 	}
 	x.renewed = began
 	if err := x.shift(ctx, x.record.To.Slot, percent, x.profile.Lease); err != nil {
 		return err
 	}
 	if percent == 100 {
-		x.full = time.Now()
-		x.report.SwitchMS = milliseconds(x.full.Sub(began))
+		x.taken(began)
 	}
 	return nil
+}
+
+// taken notes that the new slot has all of the traffic, after a shift that began at a moment.
+func (x *run) taken(began time.Time) {
+	x.full = time.Now()
+	x.report.SwitchMS = milliseconds(x.full.Sub(began))
+	x.report.During = latency(x.between(x.shifted, x.full))
 }
 
 // renew tells the edge the same share again when a third of the lease is over.
@@ -257,13 +262,12 @@ func (x *run) switchBack(ctx context.Context) error {
 		return err
 	}
 	err := x.phase(ctx, PhaseCanary, 100, func(ctx context.Context) error {
-		began := time.Now()
-		x.shifted = began
+		x.shifted = time.Now()
+		x.report.Before = latency(x.between(x.report.Started, x.shifted))
 		if err := x.serve(ctx, to); err != nil {
 			return err
 		}
-		x.full = time.Now()
-		x.report.SwitchMS = milliseconds(x.full.Sub(began))
+		x.taken(x.shifted)
 		return nil
 	})
 	if err != nil {
@@ -323,6 +327,7 @@ func (x *run) takeBack(ctx context.Context, problem error) {
 	x.returned = time.Now()
 	if !x.shifted.IsZero() {
 		x.report.RollbackMS = milliseconds(x.returned.Sub(decided))
+		x.report.During = latency(x.between(x.shifted, x.returned))
 	}
 	x.report.Outcome = OutcomeRolledBack
 	x.report.DrainMS = 0 // from now on it is the new slot that drains

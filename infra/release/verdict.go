@@ -13,19 +13,21 @@ type Evidence struct {
 	At      time.Time
 	Phase   Phase
 	Percent int
-	// New is what the new slot has shown since the step began; Old is the slot that it replaces, over the same time if Apart is "".
-	New, Old Side
+	// Step is what the slots have shown since the step began: whether they fail is judged by that. How fast they are is judged by
+	// Lately, without the new slot's first requests, which find its connections and caches unmade.
+	Step, Lately Sides
 	// Nobody is what met the requests since the step began that no slot answered.
 	Nobody Sample
 	// LostBefore and SentBefore say how many requests no slot answered, of how many, before the new slot had any traffic.
 	LostBefore, SentBefore int
-	// Apart says from when Old is, where the old slot has no traffic any more.
+	// Apart says from when the old slot's figures are, where it has no traffic any more; "" where they are from the same time.
 	Apart string
-	// Lately is what the new slot has shown in the end. Its latency is judged by that where Old is from another time.
-	Lately Side
 	// Looks is how often at most this step is judged.
 	Looks int
 }
+
+// Sides are the two slots.
+type Sides struct{ New, Old Side }
 
 // Side is what one slot has shown: its probe requests, and its own metrics.
 type Side struct {
@@ -119,11 +121,11 @@ const (
 // probeErrors compares failed and lost requests. One that no slot answered counts as the new slot's, which is what has changed; only
 // where just as many were lost before it had any traffic, they are nobody's.
 func probeErrors(e Evidence, rules Rules) Check {
-	c := comparison{name: errorsOfProbe, what: "failed", new: bad(e.New.Probe), old: bad(e.Old.Probe), tolerance: rules.ErrorTolerance}
+	c := comparison{name: errorsOfProbe, what: "failed", new: bad(e.Step.New.Probe), old: bad(e.Step.Old.Probe), tolerance: rules.ErrorTolerance}
 	nobody := bad(e.Nobody)
-	all := float64(e.New.Probe.Requests + e.Nobody.Requests)
+	all := float64(e.Step.New.Probe.Requests + e.Nobody.Requests)
 	if e.Apart == "" {
-		all += float64(e.Old.Probe.Requests)
+		all += float64(e.Step.Old.Probe.Requests)
 	}
 	before := proportion{Bad: float64(e.LostBefore), All: float64(e.SentBefore)}
 	usual := e.LostBefore > 0 && e.SentBefore >= rules.Fewest &&
@@ -141,8 +143,8 @@ func bad(s Sample) proportion {
 
 // probeSlow compares how many requests took longer than nearly all of the old slot's, and by more than a host's noise.
 func probeSlow(e Evidence, rules Rules) Check {
-	latencies, old := e.latest().Probe.Latencies, e.Old.Probe.Latencies
-	limit := rules.slow(p90(old))
+	latencies, old := e.Lately.New.Probe.Latencies, e.Lately.Old.Probe.Latencies
+	limit := rules.slow(quantile(old, 0.9))
 	c := comparison{
 		name: slowOfProbe, what: fmt.Sprintf("slower than %s", limit.Round(time.Millisecond/10)), tolerance: rules.SlowTolerance, soft: e.Apart != "",
 		new: slower(latencies, limit), old: slower(old, limit),
@@ -150,25 +152,9 @@ func probeSlow(e Evidence, rules Rules) Check {
 	return c.decide(e, rules)
 }
 
-// latest is what the new slot's latency is judged by.
-func (e Evidence) latest() Side {
-	if e.Apart != "" {
-		return e.Lately
-	}
-	return e.New
-}
-
 // slow is where the slow requests begin.
 func (r Rules) slow(p90 time.Duration) time.Duration {
 	return max(time.Duration(r.SlowFactor*float64(p90)), p90+r.SlowAddition)
-}
-
-// p90 of latencies in ascending order.
-func p90(latencies []time.Duration) time.Duration {
-	if len(latencies) == 0 {
-		return 0
-	}
-	return latencies[(len(latencies)*9-1)/10]
 }
 
 func slower(latencies []time.Duration, limit time.Duration) proportion {
@@ -179,48 +165,50 @@ func slower(latencies []time.Duration, limit time.Duration) proportion {
 // metricErrors compares the answers with a status of 500 or more that the slots have counted themselves, of all clients.
 func metricErrors(e Evidence, rules Rules) Check {
 	c := comparison{name: errorsOfMetrics, what: "failed", tolerance: rules.ErrorTolerance}
-	if err := missing(e.New, e.Old); err != nil {
+	new, old, err := e.Step.metrics()
+	if err != nil {
 		return Check{Name: c.name, Decision: Inconclusive, Threshold: c.tolerance, Why: err.Error()}
 	}
-	c.new = proportion{Bad: e.New.Metrics.Errors, All: e.New.Metrics.Requests}
-	c.old = proportion{Bad: e.Old.Metrics.Errors, All: e.Old.Metrics.Requests}
+	c.new = proportion{Bad: new.Errors, All: new.Requests}
+	c.old = proportion{Bad: old.Errors, All: old.Requests}
 	return c.decide(e, rules)
 }
 
 // metricSlow is probeSlow by the service's own histogram, which is only as fine as its bounds.
 func metricSlow(e Evidence, rules Rules) Check {
 	c := comparison{name: slowOfMetrics, tolerance: rules.SlowTolerance, soft: e.Apart != ""}
-	latest := e.latest()
-	err := missing(latest, e.Old)
-	if err == nil && !sameBounds(latest.Metrics, e.Old.Metrics) {
+	new, old, err := e.Lately.metrics()
+	if err == nil && !sameBounds(new, old) {
 		err = errors.New("the slots' distributions of latencies have different bounds")
 	}
 	if err != nil {
 		return Check{Name: c.name, Decision: Inconclusive, Threshold: c.tolerance, Why: err.Error()}
 	}
-	limit := rules.slow(time.Duration(e.Old.Metrics.quantile(0.9) * float64(time.Second)))
-	at := e.Old.Metrics.bound(limit.Seconds())
+	limit := rules.slow(time.Duration(old.quantile(0.9) * float64(time.Second)))
+	at := old.bound(limit.Seconds())
 	above := func(o Observation) proportion {
 		return proportion{Bad: o.observed() - o.Latency[at].Count, All: o.observed()}
 	}
-	c.new, c.old = above(latest.Metrics), above(e.Old.Metrics)
-	c.what = fmt.Sprintf("slower than %v s", e.Old.Metrics.Latency[at].Seconds)
+	c.new, c.old = above(new), above(old)
+	c.what = fmt.Sprintf("slower than %v s", old.Latency[at].Seconds)
 	return c.decide(e, rules)
 }
 
-// missing returns why the metrics of two sides cannot be compared.
-func missing(new, old Side) error {
-	for _, side := range []struct {
-		name string
-		Side
-	}{{"the new slot", new}, {"the old slot", old}} {
-		err := side.Problem
-		if err == nil {
-			err = side.Metrics.check()
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", side.name, err)
-		}
+// metrics returns both slots' metrics, or why they cannot be compared.
+func (s Sides) metrics() (new, old Observation, err error) {
+	if err := s.New.problem(); err != nil {
+		return new, old, fmt.Errorf("the new slot: %w", err)
 	}
-	return nil
+	if err := s.Old.problem(); err != nil {
+		return new, old, fmt.Errorf("the old slot: %w", err)
+	}
+	return s.New.Metrics, s.Old.Metrics, nil
+}
+
+// problem is why there are no metrics to reckon with.
+func (s Side) problem() error {
+	if s.Problem != nil {
+		return s.Problem
+	}
+	return s.Metrics.check()
 }

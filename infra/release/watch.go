@@ -14,10 +14,12 @@ type watch struct {
 	// old is what the old slot had shown when it lost its last traffic, and apart from when that is.
 	old   Side
 	apart string
-	// before is what the probe met before the first shift, and lostBefore how many of those no slot answered.
-	before     Sample
-	lostBefore int
-	told  time.Time // when Progress was last told rates
+	// sentBefore and lostBefore say how many requests no slot answered, of how many, before the first shift.
+	sentBefore, lostBefore int
+	// warm is when the new slot had answered so many requests that its latency can be judged.
+	warm time.Time
+	// told is when Progress was last told rates.
+	told time.Time
 }
 
 // hold watches one step for at least so long. It returns nil when the new slot is good, and an error as soon as it is bad, or when
@@ -64,11 +66,7 @@ func (w *watch) hold(ctx context.Context, phase Phase, percent int, least time.D
 
 // look takes one look: is the new slot alive, and how does it compare?
 func (w *watch) look(ctx context.Context, phase Phase, percent int, began time.Time, looks int) (Verdict, error) {
-	x := w.run
-	if late := time.Since(x.renewed); late > x.profile.Lease {
-		return Verdict{}, fmt.Errorf("%s at %d %%: held up for %s, longer than the edge keeps a share that nobody renews", phase, percent, late.Round(time.Second))
-	}
-	to := x.record.To.Slot
+	x, to := w.run, w.run.record.To.Slot
 	err := within(ctx, callTimeout, to+" is not alive", func(ctx context.Context) error { return x.Alive(ctx, to) })
 	if err != nil {
 		return Verdict{}, err
@@ -78,6 +76,9 @@ func (w *watch) look(ctx context.Context, phase Phase, percent int, began time.T
 		if left, err := x.inFlight(ctx, x.record.From.Slot); err == nil && left == 0 {
 			x.report.DrainMS = milliseconds(time.Since(x.full))
 		}
+	}
+	if late := time.Since(x.renewed); late > x.profile.Lease {
+		return Verdict{}, fmt.Errorf("%s at %d %%: held up for %s, longer than the edge keeps a share that nobody renews", phase, percent, late.Round(time.Second))
 	}
 	verdict := Judge(w.evidence(phase, percent, began, looks), x.profile.Rules)
 	if last := len(x.report.Verdicts) - 1; last < 0 || !sameStep(x.report.Verdicts[last], verdict) || x.report.Verdicts[last].Decision != verdict.Decision {
@@ -103,20 +104,31 @@ func (w *watch) evidence(phase Phase, percent int, began time.Time, looks int) E
 	x, now := w.run, time.Now()
 	probe := x.between(began, now)
 	e := Evidence{
-		At: now, Phase: phase, Percent: percent, Looks: looks, New: w.side(x.record.To.Slot, probe, began), Nobody: probe[""],
-		LostBefore: w.lostBefore, SentBefore: w.before.Requests,
+		At: now, Phase: phase, Percent: percent, Looks: looks, Nobody: probe[""], LostBefore: w.lostBefore, SentBefore: w.sentBefore,
+		Step: w.sides(probe, began),
 	}
-	if percent < 100 {
-		e.Old = w.side(x.record.From.Slot, probe, began)
-		return e
+	if w.warm.IsZero() && e.Step.New.Probe.Requests >= x.profile.Rules.Fewest {
+		w.warm = now
 	}
 	lately := began
-	if edge := now.Add(-x.profile.Step); edge.After(lately) {
-		lately = edge
+	if percent == 100 && now.Add(-x.profile.Step).After(lately) {
+		lately = now.Add(-x.profile.Step)
 	}
-	e.Old, e.Apart = w.old, w.apart
-	e.Lately = w.side(x.record.To.Slot, x.between(lately, now), lately)
+	if w.warm.After(lately) {
+		lately = w.warm
+	}
+	if !w.warm.IsZero() {
+		e.Lately = w.sides(x.between(lately, now), lately)
+	}
+	if percent == 100 {
+		e.Step.Old, e.Lately.Old, e.Apart = w.old, w.old, w.apart
+	}
 	return e
+}
+
+// sides is what both slots have shown since a moment.
+func (w *watch) sides(probe map[string]Sample, since time.Time) Sides {
+	return Sides{New: w.side(w.run.record.To.Slot, probe, since), Old: w.side(w.run.record.From.Slot, probe, since)}
 }
 
 // side is what a slot has shown since a moment.
@@ -127,6 +139,16 @@ func (w *watch) side(slot string, probe map[string]Sample, since time.Time) Side
 		s.Metrics, s.Problem = h.since(since)
 	}
 	return s
+}
+
+// begin keeps what was so before the new slot had any traffic. It is asked for then: a probe need not remember it to the end.
+func (w *watch) begin() {
+	before := w.run.between(w.run.report.Started, w.run.shifted)
+	w.lostBefore = before[""].Lost
+	for _, sample := range before {
+		w.sentBefore += sample.Requests
+	}
+	w.run.report.Before = latency(before)
 }
 
 // remember keeps what the old slot has shown, at the moment at which it loses its last traffic: during the canary, or where that was too
