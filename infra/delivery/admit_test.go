@@ -103,7 +103,11 @@ func TestAKeptImageIsNotVerifiedAgainForTheSameSigner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{Operator: o, name: "prod", settings: settings}
+	config, err := load("prod", settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{Operator: o, name: "prod", config: config, settings: settings}
 	record := provenance.Record{
 		Image: pinnedImage, Digest: digest, VerifiedAt: time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC), Mode: provenance.Key,
 		Signer: "key sha256:efa1f375d76194fa51a3556a97e641e61685f914d446979da50a551a4333ffd7", // of "public"

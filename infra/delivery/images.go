@@ -36,7 +36,7 @@ func (s *session) chooseSlots(ctx context.Context, image string) error {
 	if err != nil {
 		return err
 	}
-	kept := deployed && (image == "" || image == s.slots.LiveSlot().Image)
+	kept := deployed && image == ""
 	switch {
 	case kept:
 		image = s.slots.LiveSlot().Image

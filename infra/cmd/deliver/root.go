@@ -129,7 +129,7 @@ func (d *deliver) operate(work func(*delivery.Operator) error) error {
 		return usageError("%s", err)
 	}
 	defer engine.Close() //nolint:errcheck // the process is about to end
-	return work(&delivery.Operator{Layout: layout, Platform: engine, Report: &report{to: d.stderr}})
+	return work(&delivery.Operator{Layout: layout, Platform: engine, Report: &lines{to: d.stderr}})
 }
 
 // print writes a result as JSON, or as text.
@@ -143,20 +143,20 @@ func (d *deliver) print(result any, text func(io.Writer)) error {
 	return encoder.Encode(result)
 }
 
-// report writes progress as plain lines, to standard error: standard output is for the result.
-type report struct {
+// lines writes progress as plain lines, to standard error: standard output is for the result.
+type lines struct {
 	lock sync.Mutex
 	to   io.Writer
 }
 
 // Step implements delivery.Reporter. The start of a step is shown too, as the long ones take minutes.
-func (r *report) Step(step stack.Step) { r.Note("%s", step) }
+func (l *lines) Step(step stack.Step) { l.Note("%s", step) }
 
 // Note implements delivery.Reporter.
-func (r *report) Note(format string, args ...any) {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	fmt.Fprintf(r.to, "  "+format+"\n", args...)
+func (l *lines) Note(format string, args ...any) {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	fmt.Fprintf(l.to, "  "+format+"\n", args...)
 }
 
 // countChanges says what was changed: "5 created, 1 deleted", or "0 changes".
