@@ -50,7 +50,7 @@ type Rules struct {
 var Profiles = map[string]Profile{
 	"standard": profile("standard", func(*Profile) {}),
 	"fast": profile("fast", func(p *Profile) {
-		p.Step, p.Hold, p.Bake, p.Lease = 3*time.Second, 20*time.Second, 10*time.Second, 15*time.Second
+		p.Step, p.Hold, p.Bake, p.Lease = 3*time.Second, time.Minute, 10*time.Second, 15*time.Second
 		p.Rules.MinSamples = 60
 	}),
 }
@@ -86,13 +86,12 @@ func ParseProfile(text string) (Profile, error) {
 	name := DefaultProfile
 	if raw, named := members["profile"]; named {
 		delete(members, "profile")
-		if err := json.Unmarshal(raw, &name); err != nil || Profiles[name].Name == "" {
+		if err := unmarshal(raw, &name); err != nil || Profiles[name].Name == "" {
 			problems = append(problems, fmt.Errorf("profile = %s: want one of %s", raw, strings.Join(slices.Sorted(maps.Keys(Profiles)), ", ")))
 			name = DefaultProfile
 		}
 	}
 	p := Profiles[name]
-	p.Steps = slices.Clone(p.Steps)
 	for _, s := range p.settings() {
 		raw, given := members[s.key]
 		if !given {

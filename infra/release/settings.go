@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -21,10 +22,7 @@ func (p *Profile) settings() []setting {
 	return []setting{
 		{
 			key: "steps", want: "ascending numbers from 1 to 100, the last one 100, as in [5, 25, 50, 100]",
-			read: func(raw json.RawMessage) error {
-				p.Steps = nil // json would write into the array of the profile that this one began as
-				return json.Unmarshal(raw, &p.Steps)
-			},
+			read:  func(raw json.RawMessage) error { return unmarshal(raw, &p.Steps) },
 			valid: func() bool { return ascending(p.Steps) },
 			show:  func() any { return p.Steps },
 		},
@@ -59,7 +57,7 @@ func (p *Profile) problems() []error {
 		}
 	}
 	if p.Lease < 3*p.Every {
-		problems = append(problems, fmt.Errorf("lease = %s: want at least three times every (%s), or a release that goes well would lose it", p.Lease, p.Every))
+		problems = append(problems, fmt.Errorf("lease = %s: want at least three times every (%s), or a release that goes well would lose it", short(p.Lease), short(p.Every)))
 	}
 	if p.Rules.Fewest > p.Rules.MinSamples {
 		problems = append(problems, fmt.Errorf("fewest = %d: want at most min_samples (%d)", p.Rules.Fewest, p.Rules.MinSamples))
@@ -83,10 +81,10 @@ func ascending(steps []int) bool {
 
 func duration(key string, value *time.Duration, low, high time.Duration) setting {
 	return setting{
-		key: key, want: fmt.Sprintf("a duration from %s to %s, as in \"30s\"", low, high),
+		key: key, want: fmt.Sprintf("a duration from %s to %s, as in \"30s\"", short(low), short(high)),
 		read: func(raw json.RawMessage) error {
 			var text string
-			if err := json.Unmarshal(raw, &text); err != nil {
+			if err := unmarshal(raw, &text); err != nil {
 				return err
 			}
 			parsed, err := time.ParseDuration(text)
@@ -96,8 +94,19 @@ func duration(key string, value *time.Duration, low, high time.Duration) setting
 			return err
 		},
 		valid: func() bool { return *value >= low && *value <= high },
-		show:  func() any { return value.String() },
+		show:  func() any { return short(*value) },
 	}
+}
+
+// short is a duration without the zeroes at its end: 1h instead of 1h0m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	for _, zeroes := range []string{"0s", "0m"} {
+		if rest, cut := strings.CutSuffix(text, zeroes); cut && (strings.HasSuffix(rest, "m") || strings.HasSuffix(rest, "h")) {
+			text = rest
+		}
+	}
+	return text
 }
 
 func number(key string, value *float64, low, high float64) setting {
@@ -118,7 +127,7 @@ func count(key string, value *int, low, high int) setting {
 	}
 }
 
-// unmarshal takes no null, which json would pass over in silence.
+// unmarshal sets a value or leaves it alone. It takes no null, which json would pass over in silence.
 func unmarshal[T any](raw json.RawMessage, value *T) error {
 	var read *T
 	if err := json.Unmarshal(raw, &read); err != nil {
