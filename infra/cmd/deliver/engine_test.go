@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,25 +245,29 @@ func TestAnEnvironmentLivesOnTheRealEngine(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the database has no way out and nothing but the app is published", b.testIsolation)
+	t.Run("only the edge has a way out, and nothing else is published", b.testIsolation)
 	t.Run("no secret is to be found outside its file", b.testSecrecy)
 	t.Run("status tells what was stopped or removed, and up repairs it", b.testTampering)
-	t.Run("an image that does not work is rolled back", b.testRollback)
+	t.Run("another image takes a release, and one that does not work is taken back", b.testOtherImage)
 	t.Run("an interrupted up is completed by the next", b.testInterruption)
 	t.Run("logs and exec reach the containers", b.testLogsAndExec)
 	t.Run("destroy keeps the data, and up brings it back", b.testDestroy)
 }
 
 func (b *bench) testIsolation(t *testing.T) {
-	networks := b.docker("network", "inspect", "--format", "{{.Internal}}", b.container("backend"))
-	if strings.TrimSpace(networks) != "true" {
-		t.Errorf("the backend network is not internal: %s", networks)
+	for network, want := range map[string]string{"backend": "true", "frontend": "true", "public": "false"} {
+		if internal := strings.TrimSpace(b.docker("network", "inspect", "--format", "{{.Internal}}", b.container(network))); internal != want {
+			t.Errorf("network %s is internal: %s, want %s", network, internal, want)
+		}
 	}
-	for _, part := range []string{"postgres", "app-blue"} {
-		ports := strings.TrimSpace(b.docker("port", b.container(part)))
-		want := map[string]string{"postgres": "", "app-blue": "8080/tcp -> " + strings.TrimPrefix(b.url, "http://")}[part]
-		if ports != want {
+	for part, want := range map[string]string{"postgres": "", "app-blue-1": "", "edge": "8080/tcp -> " + strings.TrimPrefix(b.url, "http://")} {
+		if ports := strings.TrimSpace(b.docker("port", b.container(part))); ports != want {
 			t.Errorf("%s publishes %q, want %q", part, ports, want)
+		}
+	}
+	for _, instance := range b.instances() {
+		if slices.Contains(instance.Networks, b.container("public")) != (instance.Component == "edge") {
+			t.Errorf("%s is on networks %v", instance.Name, instance.Networks)
 		}
 	}
 }
@@ -298,7 +303,7 @@ func (b *bench) testSecrecy(t *testing.T) {
 }
 
 func (b *bench) testTampering(t *testing.T) {
-	app, postgres := b.container("app-blue"), b.container("postgres")
+	app, edge, postgres := b.container("app-blue-1"), b.container("edge"), b.container("postgres")
 	for _, tampering := range []struct {
 		commands [][]string
 		// problems are what status says of it; what only up compares is not among them.
@@ -307,7 +312,7 @@ func (b *bench) testTampering(t *testing.T) {
 	}{
 		{[][]string{{"stop", "--time=5", app}, {"pause", postgres}}, []string{app + " is stopped", postgres + " is paused"}, 2},
 		{[][]string{{"rm", "--force", app}, {"network", "disconnect", b.container("backend"), postgres}}, []string{app + " is gone"}, 2},
-		{[][]string{{"update", "--memory=1g", "--memory-swap=1g", app}}, nil, 1},
+		{[][]string{{"update", "--memory=1g", "--memory-swap=1g", app}, {"rm", "--force", edge}}, []string{edge + " is gone"}, 2},
 	} {
 		for _, command := range tampering.commands {
 			b.docker(command...)
@@ -334,7 +339,9 @@ func (b *bench) testTampering(t *testing.T) {
 	}
 }
 
-func (b *bench) testRollback(t *testing.T) {
+// testOtherImage makes sure that up moves no traffic, also where it is told another image, and that a release of one that does not work
+// is taken back.
+func (b *bench) testOtherImage(t *testing.T) {
 	broken := b.container("broken")
 	build := exec.CommandContext(t.Context(), "docker", "import", "--change", `ENTRYPOINT ["/nothing"]`, "--message", "a test's broken image", "-", broken)
 	build.Stdin = bytes.NewReader(make([]byte, 1024)) // an empty tar archive
@@ -342,18 +349,22 @@ func (b *bench) testRollback(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	t.Cleanup(func() { b.docker("rmi", "--force", broken) })
-	before := b.instances()[b.container("app-blue")]
+	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "--force", broken).Run() }) // the test's own context has ended by then
+	before := b.instances()[b.container("app-blue-1")]
 	code, _, stderr := b.deliver("up", "--image", broken)
-	if code != exitFailed || !strings.Contains(stderr, "rolled back") {
-		t.Errorf("exit code %d, want %d: %s", code, exitFailed, stderr)
+	if code != exitUsage || !strings.Contains(stderr, "another image takes a release: deliver release -e "+b.name) {
+		t.Errorf("up: exit code %d, want %d: %s", code, exitUsage, stderr)
+	}
+	code, _, stderr = b.deliver("release", "--image", broken, "--profile", "fast")
+	if code != exitFailed {
+		t.Errorf("release: exit code %d, want %d: %s", code, exitFailed, stderr)
 	}
 	b.wantServing()
-	if after := b.instances()[b.container("app-blue")]; after.Image != before.Image {
-		t.Errorf("runs image %s, want %s", after.Image, before.Image)
+	if after := b.instances()[b.container("app-blue-1")]; after.ID != before.ID || !after.StartedAt.Equal(before.StartedAt) {
+		t.Errorf("what serves was touched: %+v, before %+v", after, before)
 	}
-	if result := b.up(); len(result.Changes) != 0 {
-		t.Errorf("after the rollback there is still something to do: %v", result.Changes)
+	if result := b.up(); len(result.Changes) != 0 && len(b.up().Changes) != 0 {
+		t.Errorf("after the rollback there is always something to do: %v", result.Changes)
 	}
 }
 

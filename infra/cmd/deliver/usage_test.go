@@ -42,6 +42,12 @@ func TestWrongArgumentsGetOneClearLineAndExitCode2(t *testing.T) {
 		"exec of nothing":            {[]string{"exec", "-e", "dev"}, "which command?"},
 		"a negative number of lines": {[]string{"logs", "-e", "dev", "--tail", "-3"}, "not negative"},
 		"a duration without a unit":  {[]string{"logs", "-e", "dev", "--since", "15"}, "invalid argument"},
+		"a release of nothing":       {[]string{"release", "-e", "dev"}, "which image? Name it with --image"},
+		"a bake without a unit":     {[]string{"release", "-e", "dev", "--image", "a", "--bake", "soon"}, "invalid argument"},
+		"a promotion to nowhere":     {[]string{"promote", "--from", "dev"}, "from where to where?"},
+		"a promotion on the spot":    {[]string{"promote", "--from", "dev", "--to", "dev"}, "from where to where?"},
+		"history of nothing":         {[]string{"report", "-e", "dev"}, "dev has had no release yet"},
+		"too few replicas":           {[]string{"scale", "-e", "dev"}, "0 replicas: want 1 to 16"},
 		"deletion without a person":  {[]string{"destroy", "-e", "dev", "--delete-data"}, "no terminal to ask on"},
 	} {
 		t.Run(name, func(t *testing.T) {

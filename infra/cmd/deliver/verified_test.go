@@ -72,7 +72,7 @@ func TestAnEnvironmentWithAPolicyRunsOnlyWhatWasVerified(t *testing.T) {
 	})
 	t.Run("a repair needs no registry", func(t *testing.T) {
 		stopRegistry()
-		b.docker("stop", b.container("app-blue"))
+		b.docker("stop", b.container("app-blue-1"))
 		if repaired := b.up(); len(repaired.Changes) != 0 || len(repaired.Repaired) != 1 {
 			t.Errorf("changes %v, repairs %v", repaired.Changes, repaired.Repaired)
 		}
