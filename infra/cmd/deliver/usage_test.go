@@ -43,7 +43,7 @@ func TestWrongArgumentsGetOneClearLineAndExitCode2(t *testing.T) {
 		"a negative number of lines": {[]string{"logs", "-e", "dev", "--tail", "-3"}, "not negative"},
 		"a duration without a unit":  {[]string{"logs", "-e", "dev", "--since", "15"}, "invalid argument"},
 		"a release of nothing":       {[]string{"release", "-e", "dev"}, "which image? Name it with --image"},
-		"a bake without a unit":     {[]string{"release", "-e", "dev", "--image", "a", "--bake", "soon"}, "invalid argument"},
+		"a bake without a unit":      {[]string{"release", "-e", "dev", "--image", "a", "--bake", "soon"}, "invalid argument"},
 		"a promotion to nowhere":     {[]string{"promote", "--from", "dev"}, "from where to where?"},
 		"a promotion on the spot":    {[]string{"promote", "--from", "dev", "--to", "dev"}, "from where to where?"},
 		"history of nothing":         {[]string{"report", "-e", "dev"}, "dev has had no release yet"},
