@@ -127,15 +127,17 @@ func (s *service) routes() *http.ServeMux {
 	return mux
 }
 
-// create keeps any JSON value of up to 1 MiB under the next number.
+// create keeps any JSON value of up to 1 MiB under the next number. What says that it is larger is not read at all.
 func (s *service) create(w http.ResponseWriter, r *http.Request) {
+	const limit = 1 << 20
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close")
+		answer(w, http.StatusRequestEntityTooLarge, map[string]string{"error": "the body is too large"})
+		return
+	}
 	var item json.RawMessage
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&item); err != nil {
-		status := http.StatusBadRequest
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			status = http.StatusRequestEntityTooLarge
-		}
-		answer(w, status, map[string]string{"error": err.Error()})
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit)).Decode(&item); err != nil {
+		answer(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
 	s.mu.Lock()
