@@ -93,9 +93,10 @@ func cleanUp(t *testing.T, args ...string) {
 type container struct {
 	Name  string
 	State struct {
-		Status   string
-		ExitCode int
-		Health   *struct{ Status string }
+		Status    string
+		ExitCode  int
+		OOMKilled bool
+		Health    *struct{ Status string }
 	}
 	Config struct {
 		User string

@@ -21,6 +21,7 @@ import (
 type checker struct {
 	root    string
 	modules []modules.Module
+	tagged  []modules.Module // the same ones, as they are under a build tag
 }
 
 // files lists what git has or would add, by patterns, relative to the root: build results and state are not ours to check.
@@ -170,7 +171,7 @@ func (c checker) workflows(ctx context.Context) (string, error) {
 
 // vet comes before the linter although that vets as well: it also says when a module does not compile at all.
 func (c checker) vet(ctx context.Context) (string, error) {
-	return c.everywhere(ctx, modules.Module.Env, "go", "vet", "./...")
+	return everywhere(ctx, slices.Concat(c.modules, c.tagged), modules.Module.Env, "go", "vet", "./...")
 }
 
 // tidy looks at each module alone, as its users get it.
@@ -178,7 +179,7 @@ func (c checker) tidy(ctx context.Context) (string, error) {
 	alone := func(_ modules.Module, base []string) []string {
 		return append(slices.Clip(base), "GOWORK=off")
 	}
-	return c.everywhere(ctx, alone, "go", "mod", "tidy", "-diff")
+	return everywhere(ctx, c.modules, alone, "go", "mod", "tidy", "-diff")
 }
 
 // lint runs the pinned linter, so that a finding here is a finding for everybody.
@@ -187,13 +188,16 @@ func (c checker) lint(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.everywhere(ctx, modules.Module.Env, linter, "run", "--config", filepath.Join(c.root, ".golangci.yml"), "./...")
+	return everywhere(ctx, slices.Concat(c.modules, c.tagged), modules.Module.Env,
+		linter, "run", "--config", filepath.Join(c.root, ".golangci.yml"), "./...")
 }
 
-// everywhere runs one command in every module and joins what it complains of.
-func (c checker) everywhere(ctx context.Context, env func(modules.Module, []string) []string, name string, args ...string) (string, error) {
+// everywhere runs one command in each of the modules and joins what it complains of.
+func everywhere(
+	ctx context.Context, all []modules.Module, env func(modules.Module, []string) []string, name string, args ...string,
+) (string, error) {
 	var complaint strings.Builder
-	for _, m := range c.modules {
+	for _, m := range all {
 		out, err := output(ctx, m.Dir, env(m, os.Environ()), name, args...)
 		if err != nil {
 			return "", err

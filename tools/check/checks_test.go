@@ -80,6 +80,20 @@ func TestEachMistakeIsNamedByItsCheck(t *testing.T) {
 	}
 }
 
+func TestCodeUnderATagIsCheckedToo(t *testing.T) {
+	t.Parallel()
+	c := repository(t, map[string]string{"app/tagged.go": "//go:build tagged\n\npackage app\n\nvar x int = \"x\"\n"})
+	if complaint, err := c.vet(t.Context()); err != nil || complaint != "" {
+		t.Errorf("without the tag: %q, %v", complaint, err)
+	}
+	under := c.modules[0]
+	under.Name, under.Tag = "app+tagged", "tagged"
+	c.tagged = []modules.Module{under}
+	if complaint, err := c.vet(t.Context()); err != nil || !strings.Contains(complaint, "in app+tagged:") || !strings.Contains(complaint, "tagged.go:5") {
+		t.Errorf("with the tag: %q, %v", complaint, err)
+	}
+}
+
 func TestIgnoredAndDeletedFilesAreNotChecked(t *testing.T) {
 	t.Parallel()
 	c := repository(t, map[string]string{".gitignore": "/built/\n", "built/bad.go": "pakkage", "gone.go": "package gone\n"})

@@ -31,7 +31,7 @@ func run(ctx context.Context, names []string, stdout, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	checks, err := command.Choose("check", checker{root: root, modules: mods}.all(), func(c check) string { return c.name }, names)
+	checks, err := command.Choose("check", checker{root: root, modules: mods, tagged: modules.Tagged(root)}.all(), func(c check) string { return c.name }, names)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@
 //	TEST_DATABASE_URL   a superuser's connection string
 //	REQUIRE_SERVICES    1: a test that misses a service fails instead of skipping
 //	BOOKSHELF_IMAGE     ID of the image that `make image` built last
-//	BOOKSHELF_TEST_RUN  prefix for the names of containers, networks and volumes that a test makes
+//	BOOKSHELF_TEST_RUN  prefix for the names of containers, networks, volumes and images that a test makes
 //
 // Whatever carries that prefix is removed at the end, also after Ctrl-C, when tests cannot clean up behind themselves.
 package main
@@ -50,6 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	list = append(list, modules.Tagged(root)...)
 	if list, err = command.Choose("module", list, func(m modules.Module) string { return m.Name }, flags.Args()); err != nil {
 		return err
 	}
@@ -166,7 +167,7 @@ func startPostgres(ctx context.Context, prefix string) (url string, err error) {
 	return "postgres://postgres:" + password + "@" + address + "/postgres?sslmode=disable", nil
 }
 
-// sweep removes every container, network and volume whose name starts with prefix.
+// sweep removes every container, network, volume and image whose name starts with prefix.
 func sweep(ctx context.Context, prefix string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -178,6 +179,7 @@ func sweep(ctx context.Context, prefix string) error {
 		{"containers", []string{"ps", "--all", "--format", "{{.Names}}"}, []string{"rm", "--force", "--volumes"}},
 		{"networks", []string{"network", "ls", "--format", "{{.Name}}"}, []string{"network", "rm"}},
 		{"volumes", []string{"volume", "ls", "--format", "{{.Name}}"}, []string{"volume", "rm"}},
+		{"images", []string{"image", "ls", "--format", "{{.Repository}}:{{.Tag}}"}, []string{"image", "rm"}},
 	} {
 		out, err := docker.Output(ctx, kind.list...)
 		if err != nil {

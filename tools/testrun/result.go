@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -56,7 +57,7 @@ func newResult(name string) *result {
 
 // testModule runs go test in one module. Its error is about running, not about failed tests.
 func testModule(ctx context.Context, m modules.Module, options, env []string, stderr io.Writer) (*result, error) {
-	cmd := exec.CommandContext(ctx, "go", append(append([]string{"test", "-json"}, options...), "./...")...)
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-json"}, options, m.Tested())...)
 	cmd.Dir = m.Dir
 	cmd.Env = m.Env(env)
 	cmd.Stderr = stderr

@@ -42,6 +42,7 @@ type program struct {
 	lookup         config.Lookup
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	faults         faultPlan
 }
 
 // command is one word of the command line.
@@ -74,7 +75,11 @@ func Run(ctx context.Context, args []string, lookup config.Lookup, stdin io.Read
 	if len(args) == 0 {
 		return &usageError{text: "no command given; bookd help lists them"}
 	}
-	p := program{lookup: lookup, stdin: stdin, stdout: stdout, stderr: stderr}
+	faults, err := loadFaults(lookup)
+	if err != nil {
+		return err
+	}
+	p := program{lookup: lookup, stdin: stdin, stdout: stdout, stderr: stderr, faults: faults}
 	name, rest := args[0], args[1:]
 	if isHelpFlag(name) {
 		return p.help(rest)
@@ -87,7 +92,7 @@ func Run(ctx context.Context, args []string, lookup config.Lookup, stdin io.Read
 	if len(rest) == 1 && isHelpFlag(rest[0]) && name != "import" {
 		return p.help([]string{name})
 	}
-	return cmd.run(ctx, p, rest)
+	return p.faults.Command(ctx, name, func(ctx context.Context) error { return cmd.run(ctx, p, rest) })
 }
 
 // isHelpFlag knows the three ways in which people ask.

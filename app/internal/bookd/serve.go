@@ -38,7 +38,7 @@ func (p program) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := newServer(cfg, store, logger)
+	s, err := newServer(cfg, store, p.faults.Store(store), logger)
 	if err != nil {
 		store.Close()
 		return err
@@ -58,8 +58,8 @@ type server struct {
 	failed                     chan error // a listener that ended by itself; has room for both
 }
 
-// newServer binds both ports: what is announced afterwards is true.
-func newServer(cfg config.Config, store *postgres.Store, logger *slog.Logger) (*server, error) {
+// newServer binds both ports: what is announced afterwards is true. The API gets its books from books, which stands on store.
+func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, logger *slog.Logger) (*server, error) {
 	apiListener, err := net.Listen("tcp", cfg.HTTP.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("HTTP_ADDR: %w", err)
@@ -72,7 +72,7 @@ func newServer(cfg config.Config, store *postgres.Store, logger *slog.Logger) (*
 	metrics := telemetry.NewMetrics(build)
 	observePool(metrics, store)
 	api := httpapi.New(httpapi.Options{
-		Store:          store,
+		Store:          books,
 		Metrics:        metrics,
 		Logger:         logger,
 		Build:          build,

@@ -271,6 +271,8 @@ type rawAnswer struct {
 	status int
 	closes bool // the server announced that it closes the connection
 	body   string
+
+	version string // from its header
 }
 
 // exchange sends raw bytes and reads one response.
@@ -293,13 +295,38 @@ func exchange(t *testing.T, address, raw string) rawAnswer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rawAnswer{res.StatusCode, res.Close, string(body)}
+	return rawAnswer{res.StatusCode, res.Close, string(body), res.Header.Get("X-Bookshelf-Version")}
 }
 
 func wantProblem(t *testing.T, got rawAnswer, want kind) {
 	t.Helper()
 	if got.status != want.status || !strings.Contains(got.body, `"`+typePrefix+want.name+`"`) {
 		t.Errorf("got %+v, want %d and %s", got, want.status, want.name)
+	}
+	if got.version != "v1.2.3" {
+		t.Errorf("%d carries the version %q", got.status, got.version)
+	}
+}
+
+// docs/contract.md names these: net/http answers them by itself, and nothing of ours runs.
+func TestOnlyWhatTheLibraryRefusesCarriesNoVersion(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	address := b.listen(t, func(s *http.Server) { s.MaxHeaderBytes = 1 })
+	for raw, want := range map[string]int{
+		"nonsense\r\n\r\n":            400,
+		"GET /livez HTTP/1.1\r\n\r\n": 400, // no Host
+		"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 8192) + "\r\n\r\n": 431,
+		"GET /livez HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n":                     417,
+		"POST /api/v1/books HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: pigeon\r\n\r\n":    501,
+		"GET /livez HTTP/3.7\r\nHost: x\r\n\r\n":                                         505,
+	} {
+		if got := exchange(t, address, raw); got.status != want || got.version != "" {
+			t.Errorf("%.40q: %+v, want %d without a version", raw, got, want)
+		}
+	}
+	if counted := len(b.metrics.done); counted != 0 {
+		t.Errorf("%d requests were counted", counted)
 	}
 }
 

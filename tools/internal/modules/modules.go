@@ -17,6 +17,10 @@ type Module struct {
 	Name      string // app, infra, …: its folder below the root
 	Dir       string // absolute
 	Workspace bool   // listed in go.work
+
+	// For a module as it is under a build tag: the tag, and the packages that it changes. Otherwise empty.
+	Tag      string
+	Packages []string
 }
 
 // alone are the modules that stand outside of the workspace; docs/adr says why.
@@ -50,10 +54,38 @@ func List(ctx context.Context, root string) ([]Module, error) {
 	return list, nil
 }
 
-// Env is the environment in which the go command sees the module as its users do: in the workspace, or alone.
+// Tagged returns the modules that have code under a build tag, as they are under it. List has them without.
+func Tagged(root string) []Module {
+	return []Module{{
+		Name: "app+faults", Dir: filepath.Join(root, "app"), Workspace: true,
+		Tag: "faults", Packages: []string{"./internal/faults", "./internal/bookd"},
+	}}
+}
+
+// Env is the environment in which the go command sees the module as its users do: in the workspace, or alone; and under its tag,
+// which joins the flags that base has.
 func (m Module) Env(base []string) []string {
+	workspace := "off"
 	if m.Workspace {
-		return append(slices.Clip(base), "GOWORK=")
+		workspace = ""
 	}
-	return append(slices.Clip(base), "GOWORK=off")
+	env := append(slices.Clip(base), "GOWORK="+workspace)
+	if m.Tag == "" {
+		return env
+	}
+	flags := "-tags=" + m.Tag
+	for _, variable := range base {
+		if given, ok := strings.CutPrefix(variable, "GOFLAGS="); ok {
+			flags = strings.TrimSpace(given + " -tags=" + m.Tag)
+		}
+	}
+	return append(env, "GOFLAGS="+flags)
+}
+
+// Tested are the patterns of the packages whose tests are the module's.
+func (m Module) Tested() []string {
+	if m.Tag == "" {
+		return []string{"./..."}
+	}
+	return m.Packages
 }
