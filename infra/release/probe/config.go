@@ -91,7 +91,7 @@ func (c Config) Validate() error {
 	p.check(c.Rate > 0 && c.Rate <= maxRate, "rate = %v: want a number above 0, at most %d", c.Rate, maxRate)
 	p.check(c.Fresh >= 0 && c.Fresh <= 1, "fresh = %v: want a share from 0 to 1", c.Fresh)
 	p.check(c.Timeout > 0 && c.Timeout <= maxTime, "timeout = %s: want more than 0s, at most %s", c.Timeout, maxTime)
-	p.check(c.SlowFor > 0 && c.SlowFor < c.Timeout, "slow_for = %s: want more than 0s and less than timeout, which is %s", c.SlowFor, c.Timeout)
+	p.check(c.Timeout <= 0 || c.SlowFor > 0 && c.SlowFor < c.Timeout, "slow_for = %s: want more than 0s and less than timeout, which is %s", c.SlowFor, c.Timeout)
 	p.check(tokenPattern.MatchString(c.VersionHeader), "version_header = %q: want the name of the response header with the service's version", c.VersionHeader)
 	p.check(prefixPattern.MatchString(c.EAN13Prefix), "ean13_prefix = %q: want 1 to 6 digits", c.EAN13Prefix)
 	c.validateShares(&p)

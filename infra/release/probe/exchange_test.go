@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -212,7 +211,7 @@ func TestARequestThatWouldBeOneTooManyIsLostWithItsReason(t *testing.T) {
 	p.places = make(chan struct{}, most)
 	go p.run()
 	for p.ledger.account().Lost < most {
-		runtime.Gosched()
+		<-time.After(time.Millisecond)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

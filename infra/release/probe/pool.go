@@ -135,7 +135,8 @@ func (p *pool) dial(ctx context.Context, kept bool) (*connection, error) {
 	if p.tls != nil {
 		secure := tls.Client(tcp, p.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("TLS with %s: %w", p.address, err), tcp.Close())
+			_ = tcp.Close() // the handshake may have closed it
+			return nil, fmt.Errorf("TLS with %s: %w", p.address, err)
 		}
 		c.Conn = secure
 	}

@@ -30,14 +30,14 @@ func TestARealServiceLosesNothingAndHasEveryWriteOnce(t *testing.T) {
 		"a connection each":         func(s *httptest.Server) { s.Config.SetKeepAlivesEnabled(false) },
 		"TLS 1.3":                   func(s *httptest.Server) { s.StartTLS() },
 		"TLS 1.2":                   func(s *httptest.Server) { s.StartTLS(); s.TLS.MaxVersion = 0x0303 },
-		"short-lived kept ones":     func(s *httptest.Server) { s.Config.IdleTimeout = 100 * time.Millisecond },
 		"TLS and a connection each": func(s *httptest.Server) { s.StartTLS(); s.Config.SetKeepAlivesEnabled(false) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &service{version: "v1", all: newCounter(150)}
+			s := &service{version: "v1", all: newCounter(60)}
 			server := behind(t, s, configure)
-			c := mixed(150)
+			c := mixed(50)
+			c.Timeout = time.Minute // a handshake may take long on a machine that does other things as well
 			if certificate := server.Certificate(); certificate != nil {
 				c.RootCA, c.ServerName = filepath.Join(t.TempDir(), "ca.pem"), "example.com"
 				block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
@@ -197,6 +197,9 @@ func TestAStandstillNeitherSlowsTheStreamNorHidesInIt(t *testing.T) {
 	<-time.After(standstill)
 	gate.Unlock()
 	to := time.Now()
+	for p.ledger.account().Sent <= p.ledger.first(to) { // all that were due by then are sent
+		<-time.After(time.Millisecond)
+	}
 	account := p.Stop(t.Context())
 	balanced(t, account)
 	sample := p.Between(from, to)["blue"]
