@@ -62,6 +62,10 @@ bases: need-go ## provide the base images: from a registry, or built from Debian
 image: need-go bases ## build the app's image, tagged with the commit; print its ID and size
 	@$(RUN) ./image
 
+.PHONY: edge-image
+edge-image: need-go bases ## build the edge's image, unless it is there; print its ID and size
+	@$(RUN) ./image --edge
+
 # ---- an environment
 
 .PHONY: deliver

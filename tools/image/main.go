@@ -1,9 +1,11 @@
-// Command image builds the application's image with whatever builder there is and prints its ID and size.
+// Command image builds the application's image, or the edge's, with whatever builder there is and prints its ID and size.
 //
-//	GOWORK=off go run -C tools ./image [--no-cache] [--tag NAME:TAG] [--id-file FILE] [--source DIR --version V]
+//	GOWORK=off go run -C tools ./image [--edge] [--no-cache] [--tag NAME:TAG] [--id-file FILE] [--source DIR --version V]
 //
-// The image is tagged bookshelf:COMMIT, with -dirty when what goes into it differs from the commit, and its ID is written
-// to .tools/image-id for the commands that follow.
+// The application's image is tagged bookshelf:COMMIT, with -dirty when what goes into it differs from the commit, and its ID is
+// written to .tools/image-id for the commands that follow. The edge's is tagged bookshelf-edge:HASH, a hash of what goes into
+// it, and built only when the engine has none of that name: a commit that leaves the edge alone leaves its image alone. Its
+// ID is written to .tools/edge-image-id.
 package main
 
 import (
@@ -36,6 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var o options
+	flags.BoolVar(&o.edge, "edge", false, "build the edge's image instead of the application's")
 	flags.BoolVar(&o.noCache, "no-cache", false, "build every step anew")
 	flags.StringVar(&o.source, "source", "", "folder to build from (default the repository)")
 	flags.StringVar(&o.version, "version", "", "version and revision to stamp; needed with --source, which may have no commit")
@@ -55,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	began := time.Now()
-	id, err := build(ctx, root, o)
+	id, built, err := provide(ctx, root, o)
 	if err != nil {
 		return err
 	}
@@ -66,7 +69,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if image == nil {
 		return fmt.Errorf("the builder made %s, but the engine does not have it", id)
 	}
-	fmt.Fprintf(stdout, "%s  %s  %.1f MB  built in %.1f s\n", o.tag, id, float64(image.Size)/1e6, time.Since(began).Seconds())
+	how := "unchanged"
+	if built {
+		how = fmt.Sprintf("built in %.1f s", time.Since(began).Seconds())
+	}
+	fmt.Fprintf(stdout, "%s  %s  %.1f MB  %s\n", o.tag, id, float64(image.Size)/1e6, how)
 	return nil
 }
 
@@ -74,13 +81,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 type options struct {
 	source, tag, idFile string
 	version, revision   string
-	noCache             bool
+	noCache, edge       bool
 }
 
 // complete fills in what was not given.
 func (o *options) complete(ctx context.Context, root string) error {
 	if (o.source == "") != (o.version == "") {
 		return errors.New("--source and --version go together")
+	}
+	if o.edge {
+		return o.completeEdge(ctx, root)
 	}
 	o.revision = o.version
 	if o.source == "" {
@@ -126,6 +136,22 @@ func describe(ctx context.Context, root string) (version, revision string, err e
 		return version + "-dirty", revision + "-dirty", nil
 	}
 	return version, revision, nil
+}
+
+// provide returns the image's ID. The application's is always built; the builder's cache knows what is new. The edge's name
+// says what is in it, so one that is there is the one.
+func provide(ctx context.Context, root string, o options) (id string, built bool, err error) {
+	if o.edge && !o.noCache {
+		image, err := docker.InspectImage(ctx, o.tag)
+		if err != nil {
+			return "", false, err
+		}
+		if image != nil {
+			return image.ID, false, keepID(o.idFile, image.ID)
+		}
+	}
+	id, err = build(ctx, root, o)
+	return id, true, err
 }
 
 // build runs the builder and returns the image's ID, which it also keeps in a file.

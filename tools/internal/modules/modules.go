@@ -24,7 +24,7 @@ type Module struct {
 }
 
 // alone are the modules that stand outside of the workspace; docs/adr says why.
-var alone = []string{"ci", "tools"}
+var alone = []string{"ci", "tools", "infra/images/edge"}
 
 // List returns the modules of go.work, in its order, and then those that stand alone.
 func List(ctx context.Context, root string) ([]Module, error) {

@@ -1,0 +1,110 @@
+// Package command is the edge's command line. Everything it touches comes in as an argument.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"bookshelf/edge/internal/admin"
+	"bookshelf/edge/internal/settings"
+)
+
+const help = `edge stands before the replicas of a service and divides requests among its slots.
+
+Usage: edge [COMMAND]
+
+  run          serve until SIGTERM or SIGINT (the default)
+  healthcheck  ask the edge in the same container whether it serves
+  slots        print the slots as JSON
+  slots set    read a request as JSON, carry it out whole or not at all, print the slots
+  scrape SLOT  print the metrics of every replica of a slot as JSON
+  version      print the version of the edge's Caddy
+  help         print this text
+
+All configuration comes from the environment.
+`
+
+// usageError says that the command line is wrong; nothing was done.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+// ExitCode is the exit status for what Run returned: 0 done, 1 failed, 2 when what was asked for is wrong.
+func ExitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	_, usage := errors.AsType[*usageError](err)
+	_, setting := errors.AsType[*settings.InvalidError](err)
+	_, refused := errors.AsType[*admin.RefusedError](err)
+	if usage || setting || refused {
+		return 2
+	}
+	return 1
+}
+
+// Server serves until ctx is cancelled. It is a parameter of Run so that no other command links it in.
+type Server func(ctx context.Context, s settings.Settings, stderr io.Writer) error
+
+// Run runs the command that args name (without the program's own name) in an environment as os.Environ gives it.
+func Run(ctx context.Context, args, environ []string, serve Server, stdin io.Reader, stdout, stderr io.Writer) error {
+	line := strings.Join(args, " ")
+	switch line {
+	case "help", "-h", "-help", "--help":
+		_, err := io.WriteString(stdout, help)
+		return err
+	case "version":
+		_, err := fmt.Fprintf(stdout, "edge with Caddy %s (%s)\n", caddyVersion(), runtime.Version())
+		return err
+	}
+	s, err := settings.Load(environ)
+	if err != nil {
+		return err
+	}
+	client := admin.NewClient(s.AdminSocket)
+	switch {
+	case line == "" || line == "run":
+		return serve(ctx, s, stderr)
+	case line == "healthcheck":
+		return client.Health(ctx)
+	case line == "slots":
+		return show(stdout)(client.Slots(ctx))
+	case line == "slots set":
+		request, err := io.ReadAll(stdin)
+		if err != nil {
+			return fmt.Errorf("read the request: %w", err)
+		}
+		return show(stdout)(client.SetSlots(ctx, request))
+	case len(args) == 2 && args[0] == "scrape":
+		return scrape(ctx, client, args[1], stdout)
+	}
+	return &usageError{fmt.Sprintf("%q is no command; edge help lists them", line)}
+}
+
+// show prints what a call returned.
+func show(stdout io.Writer) func([]byte, error) error {
+	return func(text []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		_, err = stdout.Write(text)
+		return err
+	}
+}
+
+// caddyVersion is the one of go.mod.
+func caddyVersion() string {
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, module := range build.Deps {
+			if module.Path == "github.com/caddyserver/caddy/v2" {
+				return module.Version
+			}
+		}
+	}
+	return "of an unknown version"
+}
