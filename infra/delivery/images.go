@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"bookshelf/infra/environment"
@@ -78,19 +80,26 @@ func (s *session) chooseImage(ctx context.Context, image string, kept bool) (str
 	return s.resolve(ctx, image, "make image")
 }
 
-// chooseSupport does the same for the images of the database and of the edge.
+// chooseSupport does the same for the images of the database and of the edge. Where the configuration names no edge, it is the one that
+// `make edge-image` has built from this clone.
 func (s *session) chooseSupport(ctx context.Context) error {
-	for key, command := range map[string]string{"databaseImage": "make bases", "edgeImage": "make edge-image"} {
-		reference := s.settings[key]
-		if reference == "" {
-			reference = environment.Default(key)
-		}
-		var err error
-		if s.settings[key], err = s.resolve(ctx, reference, command); err != nil {
-			return err
-		}
+	database, edge := s.settings["databaseImage"], s.settings["edgeImage"]
+	if database == "" {
+		database = environment.Default("databaseImage")
 	}
-	return nil
+	if edge == "" {
+		content, err := os.ReadFile(filepath.Join(s.Layout.Tools, "edge-image-id"))
+		if err != nil {
+			return &UsageError{Problem: "there is no image of the edge: run `make edge-image`, or set " + environment.Namespace + ":edgeImage"}
+		}
+		edge = strings.TrimSpace(string(content))
+	}
+	var err error
+	if s.settings["databaseImage"], err = s.resolve(ctx, database, "make bases"); err != nil {
+		return err
+	}
+	s.settings["edgeImage"], err = s.resolve(ctx, edge, "make edge-image")
+	return err
 }
 
 // resolve returns what the engine runs under a reference; command is what builds such an image.

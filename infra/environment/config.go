@@ -72,7 +72,7 @@ type Limits struct {
 var defaults = map[string]string{
 	"image":             "",
 	"databaseImage":     "postgres:17-trixie",
-	"edgeImage":         "bookshelf-edge:local",
+	"edgeImage":         "",
 	"bind":              "127.0.0.1",
 	"port":              "8080",
 	"url":               "",

@@ -26,7 +26,7 @@ func TestDefaultsMakeAWorkingConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Name: "dev", Image: someImage, DatabaseImage: "postgres:17-trixie", EdgeImage: "bookshelf-edge:local",
+		Name: "dev", Image: someImage, DatabaseImage: "postgres:17-trixie",
 		Bind: "127.0.0.1", Port: 8080, URL: "http://127.0.0.1:8080", Replicas: 1,
 		TLS: TLS{Mode: TLSOff, Port: 8443, Directory: "https://acme-v02.api.letsencrypt.org/directory"},
 		App: Limits{MemoryMiB: 128, CPUs: "1"}, Database: Limits{MemoryMiB: 512, CPUs: "1"}, Edge: Limits{MemoryMiB: 128, CPUs: "1"},

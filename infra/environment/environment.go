@@ -62,6 +62,9 @@ func Program(state, dir string) pulumi.RunFunc {
 		if err != nil {
 			return fmt.Errorf("configuration of %s:\n%w", ctx.Stack(), err)
 		}
+		if config.EdgeImage == "" {
+			return fmt.Errorf("%s:edgeImage is not set: want the image of the edge; `make edge-image` builds it", Namespace)
+		}
 		if err := config.TLS.readFiles(dir); err != nil {
 			return fmt.Errorf("configuration of %s:\n%w", ctx.Stack(), err)
 		}

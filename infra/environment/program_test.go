@@ -55,7 +55,7 @@ func declare(t *testing.T, stack string, settings map[string]string, r *recorder
 
 func declareIn(t *testing.T, state, stack string, settings map[string]string, r *recorder) error {
 	t.Helper()
-	config := map[string]string{}
+	config := map[string]string{Namespace + ":edgeImage": "bookshelf-edge:test"}
 	for key, value := range settings {
 		config[Namespace+":"+key] = value
 	}

@@ -12,6 +12,7 @@ import (
 
 	"bookshelf/edge/internal/admin"
 	"bookshelf/edge/internal/settings"
+	"bookshelf/edge/internal/slots"
 )
 
 const help = `edge stands before the replicas of a service and divides requests among its slots.
@@ -23,6 +24,8 @@ Usage: edge [COMMAND]
   slots        print the slots as JSON
   slots set    read a request as JSON, carry it out whole or not at all, print the slots
   scrape SLOT  print the metrics of every replica of a slot as JSON
+  fetch SLOT PATH
+               print what every replica of a slot answers to GET PATH as JSON
   version      print the version of the edge's Caddy
   help         print this text
 
@@ -81,7 +84,9 @@ func Run(ctx context.Context, args, environ []string, serve Server, stdin io.Rea
 		}
 		return show(stdout)(client.SetSlots(ctx, request))
 	case len(args) == 2 && args[0] == "scrape":
-		return scrape(ctx, client, args[1], stdout)
+		return ask(ctx, client, args[1], func(r slots.ReplicaState) string { return r.Admin + "/metrics" }, stdout)
+	case len(args) == 3 && args[0] == "fetch" && strings.HasPrefix(args[2], "/"):
+		return ask(ctx, client, args[1], func(r slots.ReplicaState) string { return r.Address + args[2] }, stdout)
 	}
 	return &usageError{fmt.Sprintf("%q is no command; edge help lists them", line)}
 }
