@@ -74,7 +74,10 @@ func (r Release) begin(o Order) *run {
 		record: Record{
 			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Phase: PhasePreflight, Since: now, Profile: r.Profile,
 		},
-		report: Report{ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Verified: o.Verified, Started: now},
+		report: Report{
+			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Verified: o.Verified, Started: now,
+			Phases: []PhaseRecord{}, Verdicts: []Verdict{},
+		},
 	}
 	x.watch = watch{run: x, metrics: map[string]*history{}}
 	return x
@@ -181,17 +184,18 @@ func (x *run) release(ctx context.Context) error {
 	}
 	for _, percent := range x.profile.Steps {
 		err := x.phase(ctx, PhaseCanary, percent, func(ctx context.Context) error {
+			began := time.Now() // what is lost while the edge shifts belongs to the step
 			if err := x.give(ctx, percent); err != nil {
 				return err
 			}
-			return x.watch.hold(ctx, PhaseCanary, percent, x.profile.Step)
+			return x.watch.hold(ctx, step{PhaseCanary, percent, began, x.profile.Step})
 		})
 		if err != nil {
 			return err
 		}
 	}
 	err := x.phase(ctx, PhaseBake, 100, func(ctx context.Context) error {
-		if err := x.watch.hold(ctx, PhaseBake, 100, x.profile.Bake); err != nil {
+		if err := x.watch.hold(ctx, step{PhaseBake, 100, time.Now(), x.profile.Bake}); err != nil {
 			return err
 		}
 		return x.serve(ctx, to)

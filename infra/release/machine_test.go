@@ -326,3 +326,29 @@ func TestAReleaseThatWasLeftIsNotOverwritten(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsLostWhileTheEdgeShiftsCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		shifting := false
+		w.call = func(method string, after bool) error {
+			if shifting = method == "Shift" && !after; shifting {
+				<-time.After(300 * time.Millisecond)
+			}
+			return nil
+		}
+		w.behave = func(slot string, due time.Time) answer {
+			a := answer{due: due, slot: slot, latency: 3 * time.Millisecond}
+			if shifting {
+				a.slot, a.lost = "", true
+			}
+			return a
+		}
+		report := w.release(brisk()).Run(t.Context(), order())
+		w.whole(t, blue)
+		if report.Outcome != OutcomeRolledBack || !strings.Contains(report.Reason, "canary at 50 %: error ratio (probe)") {
+			t.Errorf("have %s: %q", report.Outcome, report.Reason)
+		}
+	})
+}
