@@ -70,7 +70,7 @@ func TestGoodReleasesPassOnANoisyHost(t *testing.T) {
 			if 1000*bad > releases {
 				t.Errorf("%d of %d good releases were taken back", bad, releases)
 			}
-			t.Logf("%d of %d good releases were taken back; the longest took %s", bad, releases, longest)
+			t.Logf("%s: %d of %d good releases were taken back; the longest took %s", profile, bad, releases, longest)
 		})
 	}
 }
@@ -118,7 +118,7 @@ func TestBadReleasesAreTakenBackOnANoisyHost(t *testing.T) {
 				if 1000*missed > releases {
 					t.Errorf("%d of %d bad releases were not noticed within %d %%", missed, releases, bad.percent[profile])
 				}
-				t.Logf("%d of %d missed; the slowest was noticed %s after the first shift", missed, releases, slowest)
+				t.Logf("%s, %s: %d of %d missed; the slowest was noticed %s after the first shift", kind, profile, missed, releases, slowest)
 			})
 		}
 	}
