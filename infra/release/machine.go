@@ -233,10 +233,10 @@ func (x *run) give(ctx context.Context, percent int) error {
 		x.shifted = began
 		x.watch.begin()
 	}
-	x.renewed = began
-	if err := x.shift(ctx, x.record.To.Slot, percent, x.profile.Lease); err != nil {
+	if err := x.insist(ctx, x.record.To.Slot, percent, x.profile.Lease, x.profile.Lease/3); err != nil {
 		return err
 	}
+	x.renewed = time.Now()
 	if percent == 100 {
 		x.taken(began)
 	}
@@ -250,13 +250,21 @@ func (x *run) taken(began time.Time) {
 	x.report.During = latency(x.between(x.shifted, x.full))
 }
 
-// renew tells the edge the same share again when a third of the lease is over.
+// renew tells the edge the same share again when a third of the lease is over. One that fails is repeated at the next look while the
+// lease still has a third to go.
 func (x *run) renew(ctx context.Context, percent int) error {
-	if time.Since(x.renewed) < x.profile.Lease/3 {
+	now := time.Now()
+	used := now.Sub(x.renewed)
+	if used < x.profile.Lease/3 {
 		return nil
 	}
-	x.renewed = time.Now()
-	return x.shift(ctx, x.record.To.Slot, percent, x.profile.Lease)
+	err := x.shift(ctx, x.record.To.Slot, percent, x.profile.Lease)
+	if err == nil {
+		x.renewed = now
+	} else if used < 2*x.profile.Lease/3 {
+		return nil
+	}
+	return err
 }
 
 // switchBack is a change at once.

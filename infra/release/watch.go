@@ -76,9 +76,9 @@ func (w *watch) hold(ctx context.Context, s step) error {
 // look takes one look: is the new slot alive, and how does it compare?
 func (w *watch) look(ctx context.Context, s step, looks int) (Verdict, error) {
 	x, to := w.run, w.run.record.To.Slot
-	err := within(ctx, callTimeout, to+" is not alive", func(ctx context.Context) error { return x.Alive(ctx, to) })
-	if err != nil {
-		return Verdict{}, err
+	alive := within(ctx, callTimeout, "look after "+to, func(ctx context.Context) error { return x.Alive(ctx, to) })
+	if alive != nil && !errors.Is(alive, errLate) {
+		return Verdict{}, fmt.Errorf("%s: %w", s, alive)
 	}
 	w.observe(ctx)
 	if x.report.DrainMS == 0 && s.percent == 100 {
@@ -89,7 +89,9 @@ func (w *watch) look(ctx context.Context, s step, looks int) (Verdict, error) {
 	if late := time.Since(x.renewed); late > x.profile.Lease {
 		return Verdict{}, fmt.Errorf("%s: held up for %s, longer than the edge keeps a share that nobody renews", s, late.Round(time.Second))
 	}
-	verdict := Judge(w.evidence(s, looks), x.profile.Rules)
+	e := w.evidence(s, looks)
+	e.Unknown = alive
+	verdict := Judge(e, x.profile.Rules)
 	if last := len(x.report.Verdicts) - 1; last < 0 || !sameStep(x.report.Verdicts[last], verdict) || x.report.Verdicts[last].Decision != verdict.Decision {
 		w.keep(verdict)
 	}
