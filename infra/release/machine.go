@@ -259,12 +259,13 @@ func (x *run) renew(ctx context.Context, percent int) error {
 		return nil
 	}
 	err := x.shift(ctx, x.record.To.Slot, percent, x.profile.Lease)
+	if err != nil && used >= 2*x.profile.Lease/3 {
+		return err
+	}
 	if err == nil {
 		x.renewed = now
-	} else if used < 2*x.profile.Lease/3 {
-		return nil
 	}
-	return err
+	return nil
 }
 
 // switchBack is a change at once.
