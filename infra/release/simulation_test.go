@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// simulations is how many releases of each kind are simulated. They are the same ones in every run; BOOKSHELF_SIMULATIONS asks for
+// simulations is how many releases of each kind are simulated. They are the same ones in every run; RELEASE_SIMULATIONS asks for
 // more, as for the figures of docs/releases.md.
 func simulations(t *testing.T, few int) int {
 	t.Helper()
-	text, set := os.LookupEnv("BOOKSHELF_SIMULATIONS")
+	text, set := os.LookupEnv("RELEASE_SIMULATIONS")
 	if !set {
 		return few
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("BOOKSHELF_SIMULATIONS = %q: want a number of releases", text)
+		t.Fatalf("RELEASE_SIMULATIONS = %q: want a number of releases", text)
 	}
 	return n
 }
