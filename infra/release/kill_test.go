@@ -124,6 +124,21 @@ func TestAReleaseThatIsKilledAnywhereIsRecovered(t *testing.T) {
 	}
 }
 
+func TestARecoveryPastTheCommitTakesTheTrafficAlong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld() // blue serves, and green is not even up: somebody has been at it
+		r := record()
+		r.Phase = PhaseCommit
+		w.record = &r
+		recovery, err := Recover(t.Context(), w, w)
+		if err != nil || recovery.Live != r.To || recovery.NotUndone != nil {
+			t.Errorf("have %v, %v", recovery, err)
+		}
+		w.whole(t, green)
+	})
+}
+
 func TestARecoveryThatIsKilledAnywhereIsRecovered(t *testing.T) {
 	t.Parallel()
 	for name, s := range scenarios() {

@@ -74,7 +74,10 @@ func (r Release) begin(o Order) *run {
 		record: Record{
 			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Phase: PhasePreflight, Since: now, Profile: r.Profile,
 		},
-		report: Report{ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Verified: o.Verified, Started: now},
+		report: Report{
+			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Verified: o.Verified, Started: now,
+			Phases: []PhaseRecord{}, Verdicts: []Verdict{},
+		},
 	}
 	x.watch = watch{run: x, metrics: map[string]*history{}}
 	return x
@@ -181,17 +184,18 @@ func (x *run) release(ctx context.Context) error {
 	}
 	for _, percent := range x.profile.Steps {
 		err := x.phase(ctx, PhaseCanary, percent, func(ctx context.Context) error {
+			began := time.Now() // what is lost while the edge shifts belongs to the step
 			if err := x.give(ctx, percent); err != nil {
 				return err
 			}
-			return x.watch.hold(ctx, PhaseCanary, percent, x.profile.Step)
+			return x.watch.hold(ctx, step{PhaseCanary, percent, began, x.profile.Step})
 		})
 		if err != nil {
 			return err
 		}
 	}
 	err := x.phase(ctx, PhaseBake, 100, func(ctx context.Context) error {
-		if err := x.watch.hold(ctx, PhaseBake, 100, x.profile.Bake); err != nil {
+		if err := x.watch.hold(ctx, step{PhaseBake, 100, time.Now(), x.profile.Bake}); err != nil {
 			return err
 		}
 		return x.serve(ctx, to)
@@ -229,10 +233,10 @@ func (x *run) give(ctx context.Context, percent int) error {
 		x.shifted = began
 		x.watch.begin()
 	}
-	x.renewed = began
-	if err := x.shift(ctx, x.record.To.Slot, percent, x.profile.Lease); err != nil {
+	if err := x.insist(ctx, x.record.To.Slot, percent, x.profile.Lease, x.profile.Lease/3); err != nil {
 		return err
 	}
+	x.renewed = time.Now()
 	if percent == 100 {
 		x.taken(began)
 	}
@@ -246,13 +250,22 @@ func (x *run) taken(began time.Time) {
 	x.report.During = latency(x.between(x.shifted, x.full))
 }
 
-// renew tells the edge the same share again when a third of the lease is over.
+// renew tells the edge the same share again when a third of the lease is over. One that fails is repeated at the next look while the
+// lease still has a third to go.
 func (x *run) renew(ctx context.Context, percent int) error {
-	if time.Since(x.renewed) < x.profile.Lease/3 {
+	now := time.Now()
+	used := now.Sub(x.renewed)
+	if used < x.profile.Lease/3 {
 		return nil
 	}
-	x.renewed = time.Now()
-	return x.shift(ctx, x.record.To.Slot, percent, x.profile.Lease)
+	err := x.shift(ctx, x.record.To.Slot, percent, x.profile.Lease)
+	if err != nil && used >= 2*x.profile.Lease/3 {
+		return err
+	}
+	if err == nil {
+		x.renewed = now
+	}
+	return nil
 }
 
 // switchBack is a change at once.

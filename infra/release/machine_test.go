@@ -49,6 +49,7 @@ func TestAGoodVersionIsReleasedStepByStep(t *testing.T) {
 				if d := report.Ended.Sub(report.Started) - profile.Bake; name == "fast" && d > 25*time.Second {
 					t.Errorf("it took %s without the bake, which leaves too little of 30 s for a real environment", d)
 				}
+				t.Logf("it took %s, %s of it bake, %s start", report.Ended.Sub(report.Started), profile.Bake, w.startup)
 				if last := told[len(told)-1]; last.Phase != PhaseDone {
 					t.Errorf("the last that was told is %s", last.Phase)
 				}
@@ -84,7 +85,7 @@ func TestABadVersionIsTakenBackByItself(t *testing.T) {
 		"it loses requests":  {bad(func(a *answer) { a.lost = true }), "canary at 5 %: error ratio (probe): 100.00 %"},
 		"nobody answers":     {bad(func(a *answer) { a.lost, a.slot = true, "" }), "canary at 5 %: error ratio (probe): 100.00 %"},
 		"it is slow":         {bad(func(a *answer) { a.latency += 300 * time.Millisecond }), "slow requests (probe): 100.00 %"},
-		"it crashes":         {breaks("Alive", 3, 1<<30), "green is not alive: broken on purpose"},
+		"it crashes":         {breaks("Alive", 3, 1<<30), "canary at 5 %: look after green: broken on purpose"},
 		"it is not measured": {breaks("Observe", 1, 1<<30), "nothing certain for 1m3s"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +140,10 @@ func TestAProblemEndsAReleaseAsItsPhaseAsks(t *testing.T) {
 		"the journal before the start": {breaks("Save", 3, 1), OutcomeRefused, PhaseStart, blue, "broken"},
 		"start":                        {breaks("Start", 1, forever), OutcomeRolledBack, PhaseRollback, blue, "start green: broken"},
 		"smoke":                        {breaks("Smoke", 1, forever), OutcomeRolledBack, PhaseRollback, blue, "try green: broken"},
-		"the first shift, once":        {breaks("Shift", 1, 1), OutcomeRolledBack, PhaseRollback, blue, "shift 50 % of the traffic to green: broken"},
+		"a shift, once":                {breaks("Shift", 1, 1), OutcomeReleased, PhaseRetire, green, ""},
+		"a shift, for some seconds":    {breaks("Shift", 1, 25), OutcomeRolledBack, PhaseRollback, blue, "shift 50 % of the traffic to green: broken"},
+		"a renewal, once":              {breaks("Shift", 2, 1), OutcomeReleased, PhaseRetire, green, ""},
+		"renewals":                     {breaks("Shift", 2, 4), OutcomeRolledBack, PhaseRollback, blue, "shift 50 % of the traffic to green: broken"},
 		"all shifts":                   {breaks("Shift", 1, forever), OutcomeStuck, PhaseRollback, blue, "run `deliver up -e dev`"},
 		"the edge from 100 % on":       {breaks("Shift", 3, forever), OutcomeStuck, PhaseRollback, blue, "run `deliver up -e dev`"},
 		"the journal at 50 %":          {breaks("Save", 5, forever), OutcomeRolledBack, PhaseRollback, blue, "broken"},
@@ -242,7 +246,10 @@ func TestADriverThatWasHeldUpLongerThanItsLeaseGoesBack(t *testing.T) {
 
 func TestAHangingCallIsCutShort(t *testing.T) {
 	t.Parallel()
-	for _, method := range []string{"Preflight", "RestorePoint", "Start", "Smoke", "Shift", "Alive", "Observe"} {
+	for method, want := range map[string]Outcome{
+		"Preflight": OutcomeRefused, "RestorePoint": OutcomeRefused, "Start": OutcomeRolledBack, "Smoke": OutcomeRolledBack,
+		"Shift": OutcomeRolledBack, "Alive": OutcomeReleased, "Observe": OutcomeReleased,
+	} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -251,21 +258,16 @@ func TestAHangingCallIsCutShort(t *testing.T) {
 				r := w.release(brisk())
 				r.Target = h
 				report := r.Run(t.Context(), order())
-				if report.Outcome == OutcomeReleased {
-					t.Error("released")
+				if report.Outcome != want || want != OutcomeReleased && !strings.Contains(report.Reason, "not done within") {
+					t.Errorf("want %s, have %s: %q", want, report.Outcome, report.Reason)
 				}
-				if !strings.Contains(report.Reason, "not done within") && method != "Observe" {
-					t.Errorf("have %q", report.Reason)
-				}
-				if report.Outcome != OutcomeRefused {
-					w.whole(t, blue)
-				}
+				w.whole(t, map[bool]string{true: green, false: blue}[want == OutcomeReleased])
 			})
 		})
 	}
 }
 
-// hanging is a world of which one method never answers the first time, or ever where it is asked for metrics.
+// hanging is a world of which one method does not answer the first time.
 type hanging struct {
 	*world
 
@@ -274,7 +276,7 @@ type hanging struct {
 }
 
 func (h *hanging) hang(ctx context.Context, method string) {
-	if method == h.method && (!h.done || method == "Observe") {
+	if method == h.method && !h.done {
 		h.done = true
 		<-ctx.Done()
 	}
@@ -323,6 +325,32 @@ func TestAReleaseThatWasLeftIsNotOverwritten(t *testing.T) {
 		report := w.release(brisk()).Run(t.Context(), order())
 		if report.Outcome != OutcomeRefused || !strings.Contains(report.Reason, "release r0 was left in phase bake") || w.record.ID != "r0" {
 			t.Errorf("have %s: %q, record of %s", report.Outcome, report.Reason, w.record.ID)
+		}
+	})
+}
+
+func TestWhatIsLostWhileTheEdgeShiftsCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		shifting := false
+		w.call = func(method string, after bool) error {
+			if shifting = method == "Shift" && !after; shifting {
+				<-time.After(300 * time.Millisecond)
+			}
+			return nil
+		}
+		w.behave = func(slot string, due time.Time) answer {
+			a := answer{due: due, slot: slot, latency: 3 * time.Millisecond}
+			if shifting {
+				a.slot, a.lost = "", true
+			}
+			return a
+		}
+		report := w.release(brisk()).Run(t.Context(), order())
+		w.whole(t, blue)
+		if report.Outcome != OutcomeRolledBack || !strings.Contains(report.Reason, "canary at 50 %: error ratio (probe)") {
+			t.Errorf("have %s: %q", report.Outcome, report.Reason)
 		}
 	})
 }

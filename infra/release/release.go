@@ -238,7 +238,8 @@ type Check struct {
 	// Name says what is compared and where it comes from: "error ratio (probe)", "slow requests (service's metrics)".
 	Name     string   `json:"name"`
 	Decision Decision `json:"decision"`
-	// New and Old are the two values, Low and High the bounds of the difference at the profile's confidence.
+	// New and Old are the two values, Low and High the bounds of their difference: High at the profile's confidence, Low at that of all
+	// looks of the step together, which is further away.
 	New  float64 `json:"new"`
 	Old  float64 `json:"old"`
 	Low  float64 `json:"low"`

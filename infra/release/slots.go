@@ -23,9 +23,12 @@ type slots struct {
 	profile Profile
 }
 
+// errLate is the cause of a call that was cut short by its own time-out: what it asked for is not known.
+var errLate = errors.New("no answer in time")
+
 // within calls f with a limit of time. What it returns says what was done, and how it was cut short.
 func within(ctx context.Context, limit time.Duration, what string, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %s", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: not done within %s", errLate, limit))
 	defer cancel()
 	err := f(ctx)
 	if err == nil {
@@ -46,8 +49,13 @@ func (s slots) shift(ctx context.Context, slot string, percent int, lease time.D
 
 // serve gives a slot all of the traffic for good. It tries again until a lease would have run out.
 func (s slots) serve(ctx context.Context, slot string) error {
-	for deadline := time.Now().Add(s.profile.Lease); ; {
-		err := s.shift(ctx, slot, 100, 0)
+	return s.insist(ctx, slot, 100, 0, s.profile.Lease)
+}
+
+// insist shifts, and tries again for a time.
+func (s slots) insist(ctx context.Context, slot string, percent int, lease, patience time.Duration) error {
+	for deadline := time.Now().Add(patience); ; {
+		err := s.shift(ctx, slot, percent, lease)
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}

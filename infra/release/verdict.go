@@ -22,6 +22,8 @@ type Evidence struct {
 	LostBefore, SentBefore int
 	// Apart says from when the old slot's figures are, where it has no traffic any more; "" where they are from the same time.
 	Apart string
+	// Unknown is why it is not known whether the new slot's replicas are alive.
+	Unknown error
 	// Looks is how often at most this step is judged.
 	Looks int
 }
@@ -42,6 +44,9 @@ func Judge(e Evidence, rules Rules) Verdict {
 	v := Verdict{At: e.At, Phase: e.Phase, Percent: e.Percent, Decision: Pass, Checks: []Check{
 		probeErrors(e, rules), probeSlow(e, rules), metricErrors(e, rules), metricSlow(e, rules),
 	}}
+	if e.Unknown != nil {
+		v.Checks = append(v.Checks, Check{Name: "replicas", Decision: Inconclusive, Why: e.Unknown.Error()})
+	}
 	for _, c := range v.Checks {
 		if c.Decision == Fail || c.Decision == Inconclusive && v.Decision == Pass {
 			v.Decision = c.Decision

@@ -60,6 +60,17 @@ func TestAVerdictIsWhatItsChecksSay(t *testing.T) {
 	}
 }
 
+func TestWhatIsLookedAtOftenMustBeMoreCertain(t *testing.T) {
+	t.Parallel()
+	e := seen(shown(250, 8, 0), shown(4750, 0, 0))
+	for looks, want := range map[int]Decision{1: Fail, 1000: Inconclusive} {
+		e.Looks = looks
+		if c := Judge(e, Profiles["standard"].Rules).Checks[0]; c.Decision != want {
+			t.Errorf("%d looks: want %s, have %s: %s", looks, want, c.Decision, c.Why)
+		}
+	}
+}
+
 func TestWhatNobodyAnsweredIsTheNewSlotsFault(t *testing.T) {
 	t.Parallel()
 	good := shown(1000, 0, 0)

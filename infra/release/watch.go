@@ -22,33 +22,42 @@ type watch struct {
 	told time.Time
 }
 
-// hold watches one step for at least so long. It returns nil when the new slot is good, and an error as soon as it is bad, or when
+// step is a share of the traffic for a time.
+type step struct {
+	phase   Phase
+	percent int
+	began   time.Time
+	least   time.Duration
+}
+
+func (s step) String() string { return fmt.Sprintf("%s at %d %%", s.phase, s.percent) }
+
+// hold watches one step for its least duration. It returns nil when the new slot is good, and an error as soon as it is bad, or when
 // nothing was certain for longer than the step and its hold.
-func (w *watch) hold(ctx context.Context, phase Phase, percent int, least time.Duration) error {
-	if least == 0 {
+func (w *watch) hold(ctx context.Context, s step) error {
+	if s.least == 0 {
 		return nil
 	}
 	profile := w.run.profile
 	patience := profile.Step + profile.Hold
-	looks := int((least + patience) / profile.Every)
+	looks := int((s.least + patience) / profile.Every)
 	ticker := time.NewTicker(profile.Every)
 	defer ticker.Stop()
-	began := time.Now()
-	for certain := began; ; {
+	for certain := s.began; ; {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
-		verdict, err := w.look(ctx, phase, percent, began, looks)
+		verdict, err := w.look(ctx, s, looks)
 		if err != nil {
 			return err
 		}
-		over := time.Since(began) >= least
+		over := time.Since(s.began) >= s.least
 		switch {
 		case verdict.Decision == Fail:
 			w.keep(verdict)
-			return fmt.Errorf("%s at %d %%: %s", phase, percent, verdict.Why())
+			return fmt.Errorf("%s: %s", s, verdict.Why())
 		case verdict.Decision == Pass && over:
 			w.keep(verdict)
 			return nil
@@ -56,35 +65,37 @@ func (w *watch) hold(ctx context.Context, phase Phase, percent int, least time.D
 			certain = time.Now()
 		case time.Since(certain) > patience:
 			w.keep(verdict)
-			return fmt.Errorf("%s at %d %%: nothing certain for %s: %s", phase, percent, patience, verdict.Why())
+			return fmt.Errorf("%s: nothing certain for %s: %s", s, short(patience), verdict.Why())
 		}
-		if err := w.run.renew(ctx, percent); err != nil {
+		if err := w.run.renew(ctx, s.percent); err != nil {
 			return err
 		}
 	}
 }
 
 // look takes one look: is the new slot alive, and how does it compare?
-func (w *watch) look(ctx context.Context, phase Phase, percent int, began time.Time, looks int) (Verdict, error) {
+func (w *watch) look(ctx context.Context, s step, looks int) (Verdict, error) {
 	x, to := w.run, w.run.record.To.Slot
-	err := within(ctx, callTimeout, to+" is not alive", func(ctx context.Context) error { return x.Alive(ctx, to) })
-	if err != nil {
-		return Verdict{}, err
+	alive := within(ctx, callTimeout, "look after "+to, func(ctx context.Context) error { return x.Alive(ctx, to) })
+	if alive != nil && !errors.Is(alive, errLate) {
+		return Verdict{}, fmt.Errorf("%s: %w", s, alive)
 	}
 	w.observe(ctx)
-	if x.report.DrainMS == 0 && percent == 100 {
+	if x.report.DrainMS == 0 && s.percent == 100 {
 		if left, err := x.inFlight(ctx, x.record.From.Slot); err == nil && left == 0 {
 			x.report.DrainMS = milliseconds(time.Since(x.full))
 		}
 	}
 	if late := time.Since(x.renewed); late > x.profile.Lease {
-		return Verdict{}, fmt.Errorf("%s at %d %%: held up for %s, longer than the edge keeps a share that nobody renews", phase, percent, late.Round(time.Second))
+		return Verdict{}, fmt.Errorf("%s: held up for %s, longer than the edge keeps a share that nobody renews", s, late.Round(time.Second))
 	}
-	verdict := Judge(w.evidence(phase, percent, began, looks), x.profile.Rules)
+	e := w.evidence(s, looks)
+	e.Unknown = alive
+	verdict := Judge(e, x.profile.Rules)
 	if last := len(x.report.Verdicts) - 1; last < 0 || !sameStep(x.report.Verdicts[last], verdict) || x.report.Verdicts[last].Decision != verdict.Decision {
 		w.keep(verdict)
 	}
-	x.tell(Progress{Phase: phase, Percent: percent, Rates: w.rates(began, verdict.At), Verdict: &verdict})
+	x.tell(Progress{Phase: s.phase, Percent: s.percent, Rates: w.rates(s.began, verdict.At), Verdict: &verdict})
 	return verdict, nil
 }
 
@@ -100,18 +111,18 @@ func (w *watch) keep(v Verdict) {
 func sameStep(a, b Verdict) bool { return a.Phase == b.Phase && a.Percent == b.Percent }
 
 // evidence gathers everything about a step up to now.
-func (w *watch) evidence(phase Phase, percent int, began time.Time, looks int) Evidence {
+func (w *watch) evidence(s step, looks int) Evidence {
 	x, now := w.run, time.Now()
-	probe := x.between(began, now)
+	probe := x.between(s.began, now)
 	e := Evidence{
-		At: now, Phase: phase, Percent: percent, Looks: looks, Nobody: probe[""], LostBefore: w.lostBefore, SentBefore: w.sentBefore,
-		Step: w.sides(probe, began),
+		At: now, Phase: s.phase, Percent: s.percent, Looks: looks, Nobody: probe[""], LostBefore: w.lostBefore, SentBefore: w.sentBefore,
+		Step: w.sides(probe, s.began),
 	}
 	if w.warm.IsZero() && e.Step.New.Probe.Requests >= x.profile.Rules.Fewest {
 		w.warm = now
 	}
-	lately := began
-	if percent == 100 && now.Add(-x.profile.Step).After(lately) {
+	lately := s.began
+	if s.percent == 100 && now.Add(-x.profile.Step).After(lately) {
 		lately = now.Add(-x.profile.Step)
 	}
 	if w.warm.After(lately) {
@@ -120,7 +131,7 @@ func (w *watch) evidence(phase Phase, percent int, began time.Time, looks int) E
 	if !w.warm.IsZero() {
 		e.Lately = w.sides(x.between(lately, now), lately)
 	}
-	if percent == 100 {
+	if s.percent == 100 {
 		e.Step.Old, e.Lately.Old, e.Apart = w.old, w.old, w.apart
 	}
 	return e
