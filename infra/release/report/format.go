@@ -78,6 +78,6 @@ func figure(v float64) string {
 	case math.Abs(v) >= 1000 && math.Abs(v) < 1e15:
 		return count(int(math.Round(v)))
 	default:
-		return strconv.FormatFloat(v, 'g', 3, 64)
+		return strings.Replace(strconv.FormatFloat(v, 'g', 3, 64), "-", "−", 1)
 	}
 }
