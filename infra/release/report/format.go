@@ -68,6 +68,14 @@ func clock(t time.Time) string {
 	return t.UTC().Format("15:04:05")
 }
 
+// moment writes a time with its day.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.UTC().Format("2 January 2006, 15:04:05")
+}
+
 // figure writes a value of a check, of which the unit is not known here.
 func figure(v float64) string {
 	switch {

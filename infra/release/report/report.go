@@ -17,7 +17,7 @@ var pageSource string
 
 // page escapes whatever it is given by the place where it goes; nothing in a report is trusted to be markup.
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "ms": milliseconds, "clock": clock, "took": took, "figure": figure,
+	"count": count, "ms": milliseconds, "clock": clock, "moment": moment, "took": took, "figure": figure,
 }).Parse(pageSource))
 
 // HTML writes the page of a release. Nothing is written when it cannot be made.

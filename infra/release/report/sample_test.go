@@ -31,8 +31,8 @@ func newRun(outcome release.Outcome) *run {
 		random: rand.New(rand.NewPCG(7, 7)), at: night,
 		Report: release.Report{
 			ID: "20261125-031210", Environment: "prod", Outcome: outcome, Started: night,
-			From:     release.Version{Slot: "blue", Image: "registry.example/bookshelf@sha256:1f0c7a52", Version: "1.4.0"},
-			To:       release.Version{Slot: "green", Image: "registry.example/bookshelf@sha256:9be3d410", Version: "1.5.0"},
+			From:     release.Version{Slot: "blue", Image: "registry.example/things@sha256:1f0c7a52", Version: "1.4.0"},
+			To:       release.Version{Slot: "green", Image: "registry.example/things@sha256:9be3d410", Version: "1.5.0"},
 			Verified: "signed with the key of deploy/cosign.pub; provenance of commit 4d9f21c on main; SBOM with 41 components",
 		},
 	}
