@@ -117,6 +117,34 @@ func TestSlotsThatNobodyKnowsDoNotGrowWithoutEnd(t *testing.T) {
 	}
 }
 
+// What counts is the moment at which a request was sent, not that of its answer.
+func TestAVersionIsWrongBySentTime(t *testing.T) {
+	t.Parallel()
+	l := newLedger(time.Now(), 100)
+	first := time.Now().Add(-time.Nanosecond)
+	l.expect("new")
+	second := time.Now()
+	l.expect("")
+	third := time.Now()
+	l.expect("old")
+	fourth := time.Now()
+	for n, test := range []struct {
+		sent    time.Time
+		version string
+		wrong   bool
+	}{
+		{first, "old", false}, {first, "new", false}, {second, "new", false}, {second, "old", true},
+		{third, "old", false}, {third, "new", false}, {fourth, "old", false}, {fourth, "new", true}, {fourth, "", false},
+	} {
+		l.open(read, false)
+		before := l.wrong
+		l.close(n, result{outcome: answered, sent: test.sent, version: test.version})
+		if got := l.wrong > before; got != test.wrong {
+			t.Errorf("%q, line %d: wrong is %t, want %t", test.version, n, got, test.wrong)
+		}
+	}
+}
+
 func TestKindsAreMixedEvenly(t *testing.T) {
 	t.Parallel()
 	c := Config{Shares: Shares{Read: 0.75, Write: 0.2, Slow: 0.05}, Fresh: 0.2}

@@ -27,6 +27,8 @@ const (
 	idempotencyKey = "Idempotency-Key"
 	// maxInFlight is how many requests may wait for their answers. One that would be more is lost, because it was not sent.
 	maxInFlight = 2000
+	// startWithin is how long opening the first connections may take.
+	startWithin = 15 * time.Second
 )
 
 // Probe is a running stream of requests. It is a release.Traffic.
@@ -73,7 +75,7 @@ func prepare(ctx context.Context, config Config, base, run string) (*Probe, erro
 	if err != nil {
 		return nil, err
 	}
-	starting, cancel := context.WithTimeout(ctx, config.Timeout)
+	starting, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	if err := connections.fill(starting); err != nil {
 		connections.close()

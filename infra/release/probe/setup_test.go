@@ -70,8 +70,8 @@ func (c *counter) wait(t *testing.T) {
 	t.Helper()
 	select {
 	case <-c.reached:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("after 20 s there are only %d requests of %d", c.n.Load(), c.want)
+	case <-time.After(time.Minute):
+		t.Fatalf("after a minute there are only %d requests of %d", c.n.Load(), c.want)
 	}
 }
 
@@ -124,14 +124,14 @@ type service struct {
 	version string
 	keys    []string // the idempotency key of every write that came
 	numbers []string // what was written
-	old     int      // how many answers had another version than "new"
+	old     int      // how many answers had the version "old"
 	all     *counter
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	version := s.version
-	if version != "new" {
+	if version == "old" {
 		s.old++
 	}
 	s.mu.Unlock()
@@ -168,6 +168,16 @@ func behind(t *testing.T, s http.Handler, configure func(*httptest.Server)) *htt
 	}
 	t.Cleanup(server.Close)
 	return server
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !condition(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after a minute still not: %s", what)
+		}
+	}
 }
 
 // balanced complains about an account that does not add up.

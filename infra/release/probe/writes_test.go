@@ -41,7 +41,7 @@ func TestWordsAreReplacedByWhatTheyStandFor(t *testing.T) {
 
 func TestAnEAN13HasItsCheckDigit(t *testing.T) {
 	t.Parallel()
-	// A music number from the ISMN Users' Manual, 979-0-2600-0043-8, and a book's from the ISBN Users' Manual, 978-92-95055-02-5.
+	// A music number from the ISMN Users' Manual, 979-0-2600-0043-8, and a number from the ISBN Users' Manual, 978-92-95055-02-5.
 	for want, w := range map[string]words{
 		"9790260000438": {prefix: "9790", first: 26_000_043},
 		"9789295055025": {prefix: "978929", first: 505_502},

@@ -1,0 +1,64 @@
+package report
+
+import (
+	"fmt"
+
+	"bookshelf/infra/release"
+)
+
+// maxVerdicts is how many verdicts of a step are listed; a bake may have thousands.
+const maxVerdicts = 100
+
+// step is what was judged in one phase at one share of the traffic.
+type step struct {
+	Name    string
+	Last    release.Verdict // the one that decided
+	Open    bool            // to be seen at once, because it did not pass
+	Counts  string          // "12 pass, 1 fail"
+	Earlier []release.Verdict
+	// Omitted is how many of the earlier ones are left out.
+	Omitted int
+}
+
+// steps groups the verdicts, which are in the order of time.
+func steps(verdicts []release.Verdict) []step {
+	var all []step
+	for begin, end := 0, 0; begin < len(verdicts); begin = end {
+		first := verdicts[begin]
+		for end = begin; end < len(verdicts) && verdicts[end].Phase == first.Phase && verdicts[end].Percent == first.Percent; {
+			end++
+		}
+		last := verdicts[end-1]
+		s := step{Name: phaseName(first.Phase, first.Percent), Last: last, Open: last.Decision != release.Pass, Earlier: verdicts[begin : end-1]}
+		s.Omitted = max(0, len(s.Earlier)-maxVerdicts)
+		s.Earlier = s.Earlier[s.Omitted:]
+		s.Counts = decisions(verdicts[begin:end])
+		all = append(all, s)
+	}
+	return all
+}
+
+func decisions(verdicts []release.Verdict) string {
+	counts := map[release.Decision]int{}
+	for _, v := range verdicts {
+		counts[v.Decision]++
+	}
+	text := ""
+	for _, d := range []release.Decision{release.Pass, release.Inconclusive, release.Fail} {
+		if counts[d] > 0 {
+			text += fmt.Sprintf(", %s %s", count(counts[d]), d)
+		}
+	}
+	if text == "" {
+		return counted(len(verdicts), "verdict")
+	}
+	return text[2:]
+}
+
+// phaseName is what a phase is called: "canary 5 %".
+func phaseName(phase release.Phase, percent int) string {
+	if percent == 0 {
+		return string(phase)
+	}
+	return fmt.Sprintf("%s %d %%", phase, percent)
+}
