@@ -97,6 +97,8 @@ type Platform interface {
 	Remove(ctx context.Context, id string) error
 	// LimitPIDs bounds the number of processes of a running instance.
 	LimitPIDs(ctx context.Context, id string, most int64) error
+	// CPUSeconds is how much CPU time an instance has used since it started; ErrNotFound when it is gone.
+	CPUSeconds(ctx context.Context, id string) (float64, error)
 	// NetworkExists and VolumeExists look for one by name; RemoveVolume removes one, and it is no error when there is none.
 	NetworkExists(ctx context.Context, name string) (bool, error)
 	VolumeExists(ctx context.Context, name string) (bool, error)

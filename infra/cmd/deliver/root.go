@@ -99,7 +99,8 @@ configuration, nothing touched; 3 needs a person.`,
 	flags.StringVar(&d.repository, "repository", ".", "a folder in the clone to work from")
 	flags.BoolVar(&d.json, "json", false, "print the result as one JSON object on standard output")
 	root.AddCommand(d.upCommand(), d.previewCommand(), d.statusCommand(), d.logsCommand(), d.execCommand(), d.destroyCommand(),
-		d.releaseCommand(), d.rollbackCommand(), d.promoteCommand(), d.historyCommand(), d.reportCommand(), d.scaleCommand())
+		d.releaseCommand(), d.rollbackCommand(), d.promoteCommand(), d.historyCommand(), d.reportCommand(), d.scaleCommand(),
+		d.autoscaleCommand())
 	return root
 }
 

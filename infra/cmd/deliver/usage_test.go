@@ -48,6 +48,13 @@ func TestWrongArgumentsGetOneClearLineAndExitCode2(t *testing.T) {
 		"a promotion on the spot":    {[]string{"promote", "--from", "dev", "--to", "dev"}, "from where to where?"},
 		"history of nothing":         {[]string{"report", "-e", "dev"}, "dev has had no release yet"},
 		"too few replicas":           {[]string{"scale", "-e", "dev"}, "0 replicas: want 1 to 16"},
+		"no bounds to scale within":  {[]string{"autoscale", "-e", "dev", "--min", "3", "--max", "2"}, "max 2: want 3, which is min, to 16"},
+		"nothing to scale by":        {[]string{"autoscale", "-e", "dev", "--target-in-flight", "0"}, "no target: want target-in-flight or target-cpu above 0"},
+		"more CPU than there is":     {[]string{"autoscale", "-e", "dev", "--target-cpu", "140"}, "target-cpu 140: want a percentage"},
+		"a pace without a unit":      {[]string{"autoscale", "-e", "dev", "--every", "5"}, "invalid argument"},
+		"a pace that is none":        {[]string{"autoscale", "-e", "dev", "--every", "0s"}, "every 0s: want 1s or more"},
+		"patience below zero":        {[]string{"autoscale", "-e", "dev", "--cool-down", "-1m"}, "cool-down -1m0s: want none below 0s"},
+		"time below zero":            {[]string{"autoscale", "-e", "dev", "--for", "-1m"}, "for -1m0s: want none below 0s"},
 		"deletion without a person":  {[]string{"destroy", "-e", "dev", "--delete-data"}, "no terminal to ask on"},
 	} {
 		t.Run(name, func(t *testing.T) {

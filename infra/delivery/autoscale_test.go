@@ -1,0 +1,419 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"bookshelf/infra/autoscale"
+	"bookshelf/infra/environment"
+	"bookshelf/infra/runtime"
+	"bookshelf/infra/runtime/edge"
+)
+
+// loaded is a platform whose edge has requests in flight.
+type loaded struct {
+	runtime.Platform
+	replicas, ready, inFlight, weight int
+	// asked counts the looks; each that trouble is for fails, or changes what is seen.
+	asked   int
+	trouble func(asked int) error
+	// seconds is the CPU time of each replica.
+	seconds map[string]float64
+}
+
+func (p *loaded) Check(context.Context) error { return nil }
+
+func (p *loaded) Instances(context.Context, runtime.Environment) ([]runtime.Instance, error) {
+	instances := []runtime.Instance{{ID: "edge", Component: edge.Component, Kind: runtime.KindService, State: runtime.StateHealthy}}
+	for n := range p.replicas {
+		r := replica("blue", n+1)
+		r.NanoCPUs = 5e8
+		instances = append(instances, r)
+	}
+	return instances, nil
+}
+
+func (p *loaded) Entrypoint(context.Context, string) ([]string, error) { return []string{"/edge"}, nil }
+
+func (p *loaded) CPUSeconds(_ context.Context, id string) (float64, error) {
+	seconds, there := p.seconds[id]
+	if !there {
+		return 0, runtime.ErrNotFound
+	}
+	return seconds, nil
+}
+
+func (p *loaded) Exec(_ context.Context, _ string, _ []string, _ io.Reader, stdout, _ io.Writer) (int, error) {
+	p.asked++
+	if p.trouble != nil {
+		if err := p.trouble(p.asked); err != nil {
+			return 0, err
+		}
+	}
+	live := edge.Slot{Weight: p.weight, InFlight: p.inFlight}
+	for n := range p.replicas {
+		live.Replicas = append(live.Replicas, edge.Replica{Address: fmt.Sprintf("app-blue-%d:8080", n+1), Healthy: n < p.ready})
+	}
+	return 0, json.NewEncoder(stdout).Encode(edge.State{Slots: map[string]edge.Slot{"blue": live}})
+}
+
+// deployed is an environment, prod, with replicas that have nothing to do.
+func deployed(t *testing.T, replicas int) (*Operator, *loaded) {
+	t.Helper()
+	o, _ := guarded(t, "exit 1")
+	p := &loaded{replicas: replicas, ready: replicas, weight: 100}
+	o.Platform = p
+	scaled(t, o, replicas)
+	return o, p
+}
+
+// scaled notes how many replicas there are to be.
+func scaled(t *testing.T, o *Operator, replicas int) {
+	t.Helper()
+	slots := environment.Slots{Live: "blue", Slots: map[string]environment.Slot{"blue": {Image: "one", Replicas: replicas}}}
+	if err := environment.WriteSlots(o.Layout.State, "prod", slots); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// quick options decide every 5 s, without patience.
+func quick(told *[]AutoscaleEvent) AutoscaleOptions {
+	return AutoscaleOptions{
+		Config: autoscale.Config{Min: 1, Max: 6, TargetInFlight: 4, MaxStep: 6, Tolerance: autoscale.DefaultTolerance},
+		Every:  5 * time.Second, For: 31 * time.Second,
+		Tell: func(e AutoscaleEvent) { *told = append(*told, e) },
+	}
+}
+
+// autoscaling is an autoscaler whose changes are made at once, and noted.
+func autoscaling(t *testing.T, o *Operator, p *loaded, options AutoscaleOptions) (a *autoscaler, changes *[]int) {
+	t.Helper()
+	changes = &[]int{}
+	return &autoscaler{
+		AutoscaleOptions: options, name: "prod", note: o.Report.Note, watch: o.watch("prod", options.TargetCPU > 0),
+		scale: func(_ context.Context, replicas int) (ScaleResult, error) {
+			*changes = append(*changes, replicas)
+			scaled(t, o, replicas)
+			p.replicas, p.ready = replicas, replicas
+			return ScaleResult{Seconds: 2}, nil
+		},
+	}, changes
+}
+
+// words are events in short.
+func words(told []AutoscaleEvent) []string {
+	var lines []string
+	for _, e := range told {
+		line := fmt.Sprintf("%s %+d to %d", e.Rule, e.Change, e.Replicas)
+		switch {
+		case e.Error != "":
+			line = fmt.Sprintf("%d: %s", e.Failures, e.Error)
+		case e.Waits != "":
+			line = "waits: " + e.Waits
+		case e.DryRun:
+			line += " dry"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func TestReplicasFollowTheLoadAndOnlyNewsIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []AutoscaleEvent
+		o, p := deployed(t, 2)
+		p.inFlight = 8
+		p.trouble = func(asked int) error {
+			if asked == 2*samplesPerRound+1 {
+				p.inFlight = 15
+			}
+			if asked == 4*samplesPerRound+1 {
+				p.inFlight = 1
+			}
+			return nil
+		}
+		a, changes := autoscaling(t, o, p, quick(&told))
+		if err := a.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]int{4, 1}, *changes); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff([]string{"steady +0 to 2", "more +2 to 4", "steady +0 to 4", "fewer -3 to 1", "steady +0 to 1"}, words(told)); diff != "" {
+			t.Error(diff)
+		}
+		if told[1].Seconds != 2 || told[1].Environment != "prod" || !strings.Contains(told[1].Why, "15.0 requests in flight on 2 of 2 replicas") {
+			t.Errorf("told %+v", told[1])
+		}
+		if want := 6 * samplesPerRound; p.asked != want && p.asked != want+1 {
+			t.Errorf("the edge was asked %d times in 31 s, want %d", p.asked, want)
+		}
+	})
+}
+
+func TestADryRunOnlySays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []AutoscaleEvent
+		o, p := deployed(t, 2)
+		p.inFlight = 15
+		options := quick(&told)
+		options.DryRun = true
+		a, changes := autoscaling(t, o, p, options)
+		if err := a.run(t.Context()); err != nil || len(*changes) > 0 {
+			t.Fatalf("%v, changes %v", err, *changes)
+		}
+		if diff := cmp.Diff([]string{"more +2 to 4 dry"}, words(told)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// TestALockedEnvironmentIsWaitedFor goes through the true Scale up to the true lock.
+func TestALockedEnvironmentIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []AutoscaleEvent
+		o, p := deployed(t, 2)
+		p.inFlight = 15
+		lock, err := o.Layout.Lock("prod", "release")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lock.Release()
+		if err := o.Autoscale(t.Context(), "prod", quick(&told)); err != nil {
+			t.Fatal(err)
+		}
+		if len(told) != 1 || !strings.Contains(told[0].Waits, "prod is locked by process") || !strings.Contains(told[0].Waits, "(deliver release)") {
+			t.Errorf("told %q, want once that it waits for the release", words(told))
+		}
+		slots, err := environment.ReadSlots(o.Layout.State, "prod")
+		if err != nil || slots.LiveSlot().Replicas != 2 {
+			t.Errorf("%d replicas (%v), want 2 as before", slots.LiveSlot().Replicas, err)
+		}
+	})
+}
+
+func TestASplitOfTheTrafficIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []AutoscaleEvent
+		o, p := deployed(t, 2)
+		p.weight = 75
+		p.trouble = func(asked int) error {
+			if asked == 3*samplesPerRound+1 {
+				p.weight, p.inFlight = 100, 8
+			}
+			return nil
+		}
+		a, changes := autoscaling(t, o, p, quick(&told))
+		if err := a.run(t.Context()); err != nil || len(*changes) > 0 {
+			t.Fatalf("%v, changes %v", err, *changes)
+		}
+		want := []string{"waits: blue is live and has 75 % of the traffic: a release is under way, or was cut short", "steady +0 to 2"}
+		if diff := cmp.Diff(want, words(told)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestOneBadRoundIsToldAndTenEndIt(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		until int // the round up to which the edge is mute
+		want  string
+	}{
+		"nine":  {maxFailures - 1, ""},
+		"ten":   {maxFailures, "10 rounds in a row have failed, the last one so: edge slots: mute"},
+		"never": {0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var told []AutoscaleEvent
+				o, p := deployed(t, 2)
+				p.inFlight = 8
+				p.trouble = func(asked int) error {
+					if asked <= test.until*samplesPerRound {
+						return errors.New("mute")
+					}
+					return nil
+				}
+				options := quick(&told)
+				options.For = 2 * time.Minute
+				a, _ := autoscaling(t, o, p, options)
+				err := a.run(t.Context())
+				if test.want == "" && err != nil || test.want != "" && (err == nil || err.Error() != test.want) {
+					t.Errorf("want %q, have %v", test.want, err)
+				}
+				for round := range test.until {
+					if want := fmt.Sprintf("%d: edge slots: mute", round+1); words(told)[round] != want {
+						t.Errorf("told %q, want %q", words(told)[round], want)
+					}
+				}
+				if test.want == "" && words(told)[test.until] != "steady +0 to 2" {
+					t.Errorf("told %q at the end", words(told))
+				}
+			})
+		})
+	}
+}
+
+func TestARoundWithOneAnswerCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []AutoscaleEvent
+		o, p := deployed(t, 2)
+		p.inFlight = 8
+		p.trouble = func(asked int) error {
+			if asked%samplesPerRound != 3 {
+				return errors.New("mute")
+			}
+			return nil
+		}
+		a, _ := autoscaling(t, o, p, quick(&told))
+		if err := a.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"steady +0 to 2"}, words(told)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestAChangeThatFailedIsTriedAgainUntilItWorks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []AutoscaleEvent
+		o, p := deployed(t, 2)
+		p.inFlight = 15
+		a, changes := autoscaling(t, o, p, quick(&told))
+		works, tries := a.scale, 0
+		a.scale = func(ctx context.Context, replicas int) (ScaleResult, error) {
+			if tries++; tries < 3 {
+				scaled(t, o, replicas) // as Scale does before anything else
+				return ScaleResult{}, errors.New("no room")
+			}
+			return works(ctx, replicas)
+		}
+		if err := a.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"1: no room", "2: no room", "steady +0 to 4"}
+		if diff := cmp.Diff(want, words(told)); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff([]int{4}, *changes); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestWhatOnlyAPersonMendsEndsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []AutoscaleEvent
+		o, p := deployed(t, 2)
+		p.inFlight = 15
+		a, _ := autoscaling(t, o, p, quick(&told))
+		a.scale = func(context.Context, int) (ScaleResult, error) { return ScaleResult{}, needsPerson("the data is gone") }
+		if _, person := errors.AsType[*PersonError](a.run(t.Context())); !person {
+			t.Error("it went on")
+		}
+	})
+}
+
+func TestAnInterruptionEndsItWellUnlessAChangeWasCutShort(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		inFlight int
+		want     string
+	}{
+		"between decisions": {8, ""},
+		"within a change":   {15, "interrupted: run the same command again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var told []AutoscaleEvent
+				o, p := deployed(t, 2)
+				p.inFlight = test.inFlight
+				ctx, interrupt := context.WithTimeout(t.Context(), 7*time.Second)
+				defer interrupt()
+				options := quick(&told)
+				options.For = 0
+				a, _ := autoscaling(t, o, p, options)
+				a.scale = func(ctx context.Context, _ int) (ScaleResult, error) {
+					<-ctx.Done()
+					return ScaleResult{}, ctx.Err()
+				}
+				err := a.run(ctx)
+				if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+					t.Errorf("want %q, have %v", test.want, err)
+				}
+			})
+		})
+	}
+}
+
+func TestTheTimeDoesNotCutAChangeShort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []AutoscaleEvent
+		o, p := deployed(t, 2)
+		p.inFlight = 15
+		options := quick(&told)
+		options.For = 6 * time.Second
+		a, _ := autoscaling(t, o, p, options)
+		a.scale = func(ctx context.Context, _ int) (ScaleResult, error) {
+			select {
+			case <-ctx.Done():
+				return ScaleResult{}, ctx.Err()
+			case <-time.After(time.Minute):
+				return ScaleResult{Seconds: 60}, nil
+			}
+		}
+		if err := a.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"more +2 to 4"}, words(told)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestAnAutoscalerThatCannotBeMeantTouchesNothing(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*AutoscaleOptions){
+		"max 20: want 1, which is min, to 16": func(o *AutoscaleOptions) { o.Max = 20 },
+		"every 10ms: want 1s or more":         func(o *AutoscaleOptions) { o.Every = 10 * time.Millisecond },
+		"for -1s: want none below 0s":         func(o *AutoscaleOptions) { o.For = -time.Second },
+	} {
+		o, p := deployed(t, 1)
+		options := quick(nil)
+		change(&options)
+		err := o.Autoscale(t.Context(), "prod", options)
+		if _, usage := errors.AsType[*UsageError](err); !usage || err.Error() != want || p.asked > 0 {
+			t.Errorf("want %q, have %v; the edge was asked %d times", want, err, p.asked)
+		}
+	}
+}
+
+func TestOnlyADeployedEnvironmentIsScaled(t *testing.T) {
+	t.Parallel()
+	o, _ := guarded(t, "exit 1")
+	o.Platform = &loaded{}
+	if _, none := errors.AsType[*NotDeployedError](o.Autoscale(t.Context(), "prod", quick(nil))); !none {
+		t.Error("want a NotDeployedError")
+	}
+}
