@@ -2,7 +2,6 @@ package probe
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -43,11 +42,7 @@ func start(t *testing.T, c Config, url string) *Probe {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		p.Stop(ctx)
-	})
+	t.Cleanup(func() { p.Stop(t.Context()) }) // the context has ended by then: nothing is waited for
 	return p
 }
 
