@@ -119,6 +119,7 @@ type service struct {
 	version string
 	keys    []string // the idempotency key of every write that came
 	numbers []string // what was written
+	closing int      // how many requests said that they are the last of their connection
 	old     int      // how many answers had the version "old"
 	all     *counter
 }
@@ -128,6 +129,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	version := s.version
 	if version == "old" {
 		s.old++
+	}
+	if r.Close {
+		s.closing++
 	}
 	s.mu.Unlock()
 	w.Header().Set(slotHeader, "blue")
