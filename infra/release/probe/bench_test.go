@@ -64,12 +64,13 @@ func BenchmarkOverhead(b *testing.B) {
 
 // loop sends n requests one after the other.
 func loop(b *testing.B, address string, n int) {
+	b.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer conn.Close()
-	message := []byte(fmt.Sprintf("GET /things?run=run-1&n=1 HTTP/1.1\r\nHost: %s\r\nUser-Agent: bare\r\n\r\n", address))
+	message := fmt.Appendf(nil, "GET /things?run=run-1&n=1 HTTP/1.1\r\nHost: %s\r\nUser-Agent: bare\r\n\r\n", address)
 	answer := make([]byte, len(whole))
 	for range n {
 		if _, err := conn.Write(message); err != nil {

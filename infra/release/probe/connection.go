@@ -141,6 +141,7 @@ func (c *connection) receive(request *http.Request) (answer, error) {
 
 // finish reads a response to its declared end.
 func (c *connection) finish(response *http.Response) (answer, error) {
+	defer response.Body.Close()
 	got := answer{status: response.StatusCode, header: response.Header}
 	if response.StatusCode == http.StatusSwitchingProtocols {
 		return got, errors.New("the answer changes the protocol")

@@ -77,6 +77,20 @@ func TestTheFirstRequestOfAMomentIsNotDueBeforeIt(t *testing.T) {
 	}
 }
 
+// The time that a request waited before it was sent belongs to its latency.
+func TestLatencyCountsFromTheMomentAtWhichARequestWasDue(t *testing.T) {
+	t.Parallel()
+	l := newLedger(time.Now().Add(-time.Minute), 1)
+	for n := range 2 {
+		l.open(read, false)
+		l.close(n, result{outcome: answered, slot: "blue", sent: time.Now()})
+	}
+	latencies := l.between(l.start, time.Now())["blue"].Latencies
+	if len(latencies) != 2 || latencies[0] < 59*time.Second || latencies[1] < time.Minute {
+		t.Errorf("latencies are %v, want a minute, and a second less for the one that was due later", latencies)
+	}
+}
+
 func TestALineIsSmall(t *testing.T) {
 	t.Parallel()
 	if size := unsafe.Sizeof(record{}); size != 8 {

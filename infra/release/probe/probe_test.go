@@ -73,6 +73,9 @@ func TestARealServiceLosesNothingAndHasEveryWriteOnce(t *testing.T) {
 					kept += count.Sent
 				}
 			}
+			if s.closing != fresh {
+				t.Errorf("%d requests announced the end of their connection, want the %d fresh ones", s.closing, fresh)
+			}
 			if most := int64(fresh + keptConnections + kept/2); opened.Load() > most && !strings.Contains(name, "each") {
 				t.Errorf("%d connections for %d requests on fresh ones and %d on kept ones: these are not kept", opened.Load(), fresh, kept)
 			}

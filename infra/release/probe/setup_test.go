@@ -2,7 +2,6 @@ package probe
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -43,11 +42,7 @@ func start(t *testing.T, c Config, url string) *Probe {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		p.Stop(ctx)
-	})
+	t.Cleanup(func() { p.Stop(t.Context()) }) // the context has ended by then: nothing is waited for
 	return p
 }
 
@@ -124,6 +119,7 @@ type service struct {
 	version string
 	keys    []string // the idempotency key of every write that came
 	numbers []string // what was written
+	closing int      // how many requests said that they are the last of their connection
 	old     int      // how many answers had the version "old"
 	all     *counter
 }
@@ -133,6 +129,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	version := s.version
 	if version == "old" {
 		s.old++
+	}
+	if r.Close {
+		s.closing++
 	}
 	s.mu.Unlock()
 	w.Header().Set(slotHeader, "blue")

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 
 	"bookshelf/infra/release"
 )
@@ -43,16 +44,13 @@ func decisions(verdicts []release.Verdict) string {
 	for _, v := range verdicts {
 		counts[v.Decision]++
 	}
-	text := ""
+	var texts []string
 	for _, d := range []release.Decision{release.Pass, release.Inconclusive, release.Fail} {
 		if counts[d] > 0 {
-			text += fmt.Sprintf(", %s %s", count(counts[d]), d)
+			texts = append(texts, count(counts[d])+" "+string(d))
 		}
 	}
-	if text == "" {
-		return counted(len(verdicts), "verdict")
-	}
-	return text[2:]
+	return strings.Join(texts, ", ")
 }
 
 // phaseName is what a phase is called: "canary 5 %".
