@@ -319,6 +319,36 @@ func TestAChangeThatFailedIsTriedAgainUntilItWorks(t *testing.T) {
 	})
 }
 
+func TestAChangeThatWasCutShortIsBroughtToItsEnd(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		edge       int // the replicas that the edge knows, where there are to be 3
+		unfinished bool
+		want       []int
+	}{
+		"by a command that was killed":            {2, false, []int{3}},
+		"by this one, after the edge was told":    {3, true, []int{3}},
+		"by nobody: there is nothing to be ended": {3, false, []int{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var told []AutoscaleEvent
+				o, p := deployed(t, 3)
+				p.inFlight, p.replicas, p.ready = 12, test.edge, test.edge
+				a, changes := autoscaling(t, o, p, quick(&told))
+				a.unfinished = test.unfinished
+				if err := a.run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(test.want, *changes); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
 func TestWhatOnlyAPersonMendsEndsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -40,6 +40,20 @@ func TestAnEdgeThatKnowsAnotherNumberIsUnfinished(t *testing.T) {
 	}
 }
 
+func TestALoadOfTwoSlotsIsNone(t *testing.T) {
+	t.Parallel()
+	o, p := deployed(t, 3)
+	p.inFlight = 7
+	w := o.watch("prod", false)
+	w.look(t.Context())
+	w.looks[0].slot = "green" // was live a moment ago
+	w.look(t.Context())
+	got, err := w.sum(t.Context())
+	if err != nil || got.busy == "" || got.InFlight.Known {
+		t.Errorf("%+v, %v: want it busy, without a load", got, err)
+	}
+}
+
 // TestCPUIsComparedBetweenRounds: each replica may use half a processor.
 func TestCPUIsComparedBetweenRounds(t *testing.T) {
 	t.Parallel()
