@@ -2,10 +2,8 @@ package delivery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,75 +13,7 @@ import (
 
 	"bookshelf/infra/autoscale"
 	"bookshelf/infra/environment"
-	"bookshelf/infra/runtime"
-	"bookshelf/infra/runtime/edge"
 )
-
-// loaded is a platform whose edge has requests in flight.
-type loaded struct {
-	runtime.Platform
-	replicas, ready, inFlight, weight int
-	// asked counts the looks; each that trouble is for fails, or changes what is seen.
-	asked   int
-	trouble func(asked int) error
-	// seconds is the CPU time of each replica.
-	seconds map[string]float64
-}
-
-func (p *loaded) Check(context.Context) error { return nil }
-
-func (p *loaded) Instances(context.Context, runtime.Environment) ([]runtime.Instance, error) {
-	instances := []runtime.Instance{{ID: "edge", Component: edge.Component, Kind: runtime.KindService, State: runtime.StateHealthy}}
-	for n := range p.replicas {
-		r := replica("blue", n+1)
-		r.NanoCPUs = 5e8
-		instances = append(instances, r)
-	}
-	return instances, nil
-}
-
-func (p *loaded) Entrypoint(context.Context, string) ([]string, error) { return []string{"/edge"}, nil }
-
-func (p *loaded) CPUSeconds(_ context.Context, id string) (float64, error) {
-	seconds, there := p.seconds[id]
-	if !there {
-		return 0, runtime.ErrNotFound
-	}
-	return seconds, nil
-}
-
-func (p *loaded) Exec(_ context.Context, _ string, _ []string, _ io.Reader, stdout, _ io.Writer) (int, error) {
-	p.asked++
-	if p.trouble != nil {
-		if err := p.trouble(p.asked); err != nil {
-			return 0, err
-		}
-	}
-	live := edge.Slot{Weight: p.weight, InFlight: p.inFlight}
-	for n := range p.replicas {
-		live.Replicas = append(live.Replicas, edge.Replica{Address: fmt.Sprintf("app-blue-%d:8080", n+1), Healthy: n < p.ready})
-	}
-	return 0, json.NewEncoder(stdout).Encode(edge.State{Slots: map[string]edge.Slot{"blue": live}})
-}
-
-// deployed is an environment, prod, with replicas that have nothing to do.
-func deployed(t *testing.T, replicas int) (*Operator, *loaded) {
-	t.Helper()
-	o, _ := guarded(t, "exit 1")
-	p := &loaded{replicas: replicas, ready: replicas, weight: 100}
-	o.Platform = p
-	scaled(t, o, replicas)
-	return o, p
-}
-
-// scaled notes how many replicas there are to be.
-func scaled(t *testing.T, o *Operator, replicas int) {
-	t.Helper()
-	slots := environment.Slots{Live: "blue", Slots: map[string]environment.Slot{"blue": {Image: "one", Replicas: replicas}}}
-	if err := environment.WriteSlots(o.Layout.State, "prod", slots); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // quick options decide every 5 s, without patience.
 func quick(told *[]AutoscaleEvent) AutoscaleOptions {
@@ -317,6 +247,36 @@ func TestAChangeThatFailedIsTriedAgainUntilItWorks(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+func TestAChangeThatWasCutShortIsBroughtToItsEnd(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		edge       int // the replicas that the edge knows, where there are to be 3
+		unfinished bool
+		want       []int
+	}{
+		"by a command that was killed":            {2, false, []int{3}},
+		"by this one, after the edge was told":    {3, true, []int{3}},
+		"by nobody: there is nothing to be ended": {3, false, []int{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var told []AutoscaleEvent
+				o, p := deployed(t, 3)
+				p.inFlight, p.replicas, p.ready = 12, test.edge, test.edge
+				a, changes := autoscaling(t, o, p, quick(&told))
+				a.unfinished = test.unfinished
+				if err := a.run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(test.want, *changes); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
 }
 
 func TestWhatOnlyAPersonMendsEndsIt(t *testing.T) {

@@ -1,6 +1,10 @@
 package delivery
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,7 +13,76 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"bookshelf/infra/autoscale"
+	"bookshelf/infra/environment"
+	"bookshelf/infra/runtime"
+	"bookshelf/infra/runtime/edge"
 )
+
+// loaded is a platform whose edge has requests in flight.
+type loaded struct {
+	runtime.Platform
+	replicas, ready, inFlight, weight int
+	// asked counts the looks; each that trouble is for fails, or changes what is seen.
+	asked   int
+	trouble func(asked int) error
+	// seconds is the CPU time of each replica.
+	seconds map[string]float64
+}
+
+func (p *loaded) Check(context.Context) error { return nil }
+
+func (p *loaded) Instances(context.Context, runtime.Environment) ([]runtime.Instance, error) {
+	instances := []runtime.Instance{{ID: "edge", Component: edge.Component, Kind: runtime.KindService, State: runtime.StateHealthy}}
+	for n := range p.replicas {
+		r := replica("blue", n+1)
+		r.NanoCPUs = 5e8
+		instances = append(instances, r)
+	}
+	return instances, nil
+}
+
+func (p *loaded) Entrypoint(context.Context, string) ([]string, error) { return []string{"/edge"}, nil }
+
+func (p *loaded) CPUSeconds(_ context.Context, id string) (float64, error) {
+	seconds, there := p.seconds[id]
+	if !there {
+		return 0, runtime.ErrNotFound
+	}
+	return seconds, nil
+}
+
+func (p *loaded) Exec(_ context.Context, _ string, _ []string, _ io.Reader, stdout, _ io.Writer) (int, error) {
+	p.asked++
+	if p.trouble != nil {
+		if err := p.trouble(p.asked); err != nil {
+			return 0, err
+		}
+	}
+	live := edge.Slot{Weight: p.weight, InFlight: p.inFlight}
+	for n := range p.replicas {
+		live.Replicas = append(live.Replicas, edge.Replica{Address: fmt.Sprintf("app-blue-%d:8080", n+1), Healthy: n < p.ready})
+	}
+	return 0, json.NewEncoder(stdout).Encode(edge.State{Slots: map[string]edge.Slot{"blue": live}})
+}
+
+// deployed is an environment, prod, with replicas that have nothing to do.
+func deployed(t *testing.T, replicas int) (*Operator, *loaded) {
+	t.Helper()
+	o, _ := guarded(t, "exit 1")
+	p := &loaded{replicas: replicas, ready: replicas, weight: 100}
+	o.Platform = p
+	scaled(t, o, replicas)
+	return o, p
+}
+
+// scaled notes how many replicas there are to be.
+func scaled(t *testing.T, o *Operator, replicas int) {
+	t.Helper()
+	slots := environment.Slots{Live: "blue", Slots: map[string]environment.Slot{"blue": {Image: "one", Replicas: replicas}}}
+	if err := environment.WriteSlots(o.Layout.State, "prod", slots); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func TestRequestsInFlightAreAveragedAndReplicasCountedAtTheEnd(t *testing.T) {
 	t.Parallel()
@@ -37,6 +110,20 @@ func TestAnEdgeThatKnowsAnotherNumberIsUnfinished(t *testing.T) {
 	got, err := w.sum(t.Context())
 	if err != nil || !got.unfinished || got.Replicas != 3 || got.Ready != 2 {
 		t.Errorf("%+v, %v: want 2 of 3 ready, unfinished", got, err)
+	}
+}
+
+func TestALoadOfTwoSlotsIsNone(t *testing.T) {
+	t.Parallel()
+	o, p := deployed(t, 3)
+	p.inFlight = 7
+	w := o.watch("prod", false)
+	w.look(t.Context())
+	w.looks[0].slot = "green" // was live a moment ago
+	w.look(t.Context())
+	got, err := w.sum(t.Context())
+	if err != nil || got.busy == "" || got.InFlight.Known {
+		t.Errorf("%+v, %v: want it busy, without a load", got, err)
 	}
 }
 
