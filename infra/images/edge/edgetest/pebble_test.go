@@ -101,14 +101,14 @@ func newAuthority(t *testing.T, challenges string, validity time.Duration) *auth
 	return a
 }
 
-// resolver is a name server to which every name is this machine.
+// resolver is a name server to which every name is this machine. Pebble asks by TCP.
 func resolver(t *testing.T) string {
 	t.Helper()
-	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+	server := &dns.Server{Listener: listener, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		answer := new(dns.Msg).SetReply(q)
 		if len(q.Question) == 1 && q.Question[0].Qtype == dns.TypeA {
 			header := dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET}
@@ -117,8 +117,8 @@ func resolver(t *testing.T) string {
 		_ = w.WriteMsg(answer)
 	})}
 	go func() { _ = server.ActivateAndServe() }()
-	t.Cleanup(func() { conn.Close() })
-	return conn.LocalAddr().String()
+	t.Cleanup(func() { listener.Close() })
+	return listener.Addr().String()
 }
 
 // selfSigned writes a certificate for a host and its key, and returns their paths.
