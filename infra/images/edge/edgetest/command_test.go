@@ -161,8 +161,8 @@ func TestACorruptStateIsSaidAloudAndTheEdgeIsUp(t *testing.T) {
 	}
 	e.set(ask("", slot("blue", 100, blue)))
 	e.healthy()
-	if _, body := get(t, "http://"+e.http+"/"); body != "blue 0" {
-		t.Errorf("the answer is %q", body)
+	if a := get(t, "http://"+e.http+"/"); a.body != "blue 0" {
+		t.Errorf("the answer is %q", a.body)
 	}
 	if !strings.Contains(e.log.String(), "THE STATE IS LOST") {
 		t.Error("the log does not say it")
@@ -173,15 +173,11 @@ func TestMetricsHaveOnePath(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.start()
-	if res, body := get(t, "http://"+e.metrics+"/metrics"); res.StatusCode != http.StatusOK || !strings.Contains(body, "caddy_http") {
-		t.Errorf("the metrics are %s with %d bytes", res.Status, len(body))
+	if a := get(t, "http://"+e.metrics+"/metrics"); a.status != http.StatusOK || !strings.Contains(a.body, "caddy_http") {
+		t.Errorf("the metrics are %d with %d bytes", a.status, len(a.body))
 	}
-	if res, _ := get(t, "http://"+e.metrics+"/"); res.StatusCode != http.StatusNotFound {
-		t.Errorf("another path is %s", res.Status)
-	}
-	// Caddy's own admin endpoint, by its default address, would take a new configuration from anybody.
-	if _, err := http.Get("http://127.0.0.1:2019/config/"); err == nil { //nolint:bodyclose // there is none
-		t.Error("somebody answers on Caddy's admin port")
+	if a := get(t, "http://"+e.metrics+"/"); a.status != http.StatusNotFound {
+		t.Errorf("another path is %d", a.status)
 	}
 }
 

@@ -71,7 +71,7 @@ func newAuthority(t *testing.T, challenges string, validity time.Duration) *auth
 		t.Fatal(err)
 	}
 	a := &authority{directory: "https://" + listen + "/dir", roots: cert, issuers: x509.NewCertPool()}
-	a.cmd = exec.Command(path, "-config", file, "-dnsserver", resolver(t)) //nolint:usetesting // ended below
+	a.cmd = exec.Command(path, "-config", file, "-dnsserver", resolver(t))
 	a.cmd.Env = []string{"PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=20"}
 	log := &journal{}
 	a.cmd.Stdout, a.cmd.Stderr = log, log

@@ -27,7 +27,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "edge")
-	out, err := exec.Command("go", "build", "-o", path, "..").CombinedOutput() //nolint:usetesting // outlives the test that asked first
+	out, err := exec.Command("go", "build", "-o", path, "..").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the edge: %w: %s", err, out)
 	}
@@ -80,7 +80,7 @@ func newEdge(t *testing.T, more ...string) *edge {
 		t.Fatal(err)
 	}
 	// A unix socket's path must be short; the names of tests make those of t.TempDir long.
-	sockets, err := os.MkdirTemp("", "edge-*")
+	sockets, err := os.MkdirTemp("", "edge-*") //nolint:usetesting // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func (e *edge) start() {
 // launch starts the edge's process.
 func (e *edge) launch() {
 	e.t.Helper()
-	e.cmd = e.process(context.Background(), "run") //nolint:usetesting // ended below, so that its log can be shown
+	e.cmd = e.process(context.Background(), "run")
 	e.log, e.output = &journal{}, &journal{}
 	e.cmd.Stderr, e.cmd.Stdout = e.log, e.output
 	if err := e.cmd.Start(); err != nil {
@@ -239,16 +239,7 @@ func (e *edge) healthy() {
 // metric returns the value of one line of the metrics, name and labels as they are printed.
 func (e *edge) metric(line string) string {
 	e.t.Helper()
-	res, err := http.Get("http://" + e.metrics + "/metrics") //nolint:bodyclose // below
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	for got := range strings.Lines(string(text)) {
+	for got := range strings.Lines(get(e.t, "http://"+e.metrics+"/metrics").body) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(got), line+" "); ok {
 			return value
 		}
@@ -281,8 +272,53 @@ func eventually(t *testing.T, what string, limit time.Duration, check func() err
 	}
 }
 
+// answer is a whole answer, read to its end.
+type answer struct {
+	status, proto int // proto is the major version of HTTP
+	header        http.Header
+	body          string
+	serial        string // of the server's certificate
+}
+
+// fetch sends a GET and reads the whole answer.
+func fetch(client *http.Client, url string) (answer, error) {
+	res, err := client.Get(url)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	a := answer{status: res.StatusCode, proto: res.ProtoMajor, header: res.Header, body: string(body)}
+	if res.TLS != nil {
+		a.serial = res.TLS.PeerCertificates[0].SerialNumber.String()
+	}
+	return a, err
+}
+
+// post sends text.
+func post(url, text string) (answer, error) {
+	res, err := http.Post(url, "text/plain", strings.NewReader(text))
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return answer{status: res.StatusCode, proto: res.ProtoMajor, header: res.Header, body: string(body)}, err
+}
+
+// get sends a GET that must be answered.
+func get(t *testing.T, url string) answer {
+	t.Helper()
+	a, err := fetch(http.DefaultClient, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // freeAddress returns a loopback address that nobody listens on, for TCP and UDP.
 func freeAddress(t *testing.T) string {
+	t.Helper()
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

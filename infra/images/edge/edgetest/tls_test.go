@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -40,38 +39,31 @@ func (e *edge) client(roots *x509.CertPool, keep bool) *http.Client {
 	}
 }
 
-// fetch sends one request and reads the whole answer.
-func fetch(client *http.Client, url string) (*http.Response, error) {
-	res, err := client.Get(url)
-	if err != nil {
-		return nil, err
+// good sends one request, which must be answered with 200.
+func good(client *http.Client, url string) (answer, error) {
+	a, err := fetch(client, url)
+	if err == nil && a.status != http.StatusOK {
+		err = fmt.Errorf("status %d", a.status)
 	}
-	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		return nil, err
-	}
-	if res.StatusCode != http.StatusOK {
-		return nil, errors.New(res.Status)
-	}
-	return res, nil
+	return a, err
 }
 
 // speaks checks what every way of getting certificates has in common.
 func (e *edge) speaks(roots *x509.CertPool) {
 	e.t.Helper()
-	e.eventually("HTTPS is answered", func() error { _, err := fetch(e.client(roots, true), "https://"+host+"/"); return err })
-	res, err := fetch(e.client(roots, true), "https://"+host+"/")
+	e.eventually("HTTPS is answered", func() error { _, err := good(e.client(roots, true), "https://"+host+"/"); return err })
+	a, err := good(e.client(roots, true), "https://"+host+"/")
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	port := e.environment["EDGE_HTTPS_PORT"]
-	if res.ProtoMajor != 2 || res.Header.Get("Delivery-Slot") != "blue" || res.Header.Get("Strict-Transport-Security") != "max-age=31536000" ||
-		res.Header.Get("Alt-Svc") != `h3=":`+port+`"; ma=86400` || strings.Contains(res.Header.Get("Server"), "Caddy") {
-		e.t.Errorf("the answer is %s with %v", res.Proto, res.Header)
+	if a.proto != 2 || a.header.Get("Delivery-Slot") != "blue" || a.header.Get("Strict-Transport-Security") != "max-age=31536000" ||
+		a.header.Get("Alt-Svc") != `h3=":`+port+`"; ma=86400` || strings.Contains(a.header.Get("Server"), "Caddy") {
+		e.t.Errorf("the answer is by HTTP/%d with %v", a.proto, a.header)
 	}
 	quick := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS13}}
 	defer quick.Close()
-	if res, err = fetch(&http.Client{Transport: quick, Timeout: 20 * time.Second}, "https://"+e.https+"/"); err != nil || res.ProtoMajor != 3 {
+	if a, err = good(&http.Client{Transport: quick, Timeout: 20 * time.Second}, "https://"+e.https+"/"); err != nil || a.proto != 3 {
 		e.t.Errorf("by HTTP/3: %v", err)
 	}
 	plain, err := http.NewRequestWithContext(e.t.Context(), http.MethodPost, "http://"+e.http+"/a/b?c=d", strings.NewReader("body"))
@@ -79,7 +71,8 @@ func (e *edge) speaks(roots *x509.CertPool) {
 		e.t.Fatal(err)
 	}
 	plain.Host = host
-	if res, err = http.DefaultTransport.RoundTrip(plain); err != nil {
+	res, err := http.DefaultTransport.RoundTrip(plain)
+	if err != nil {
 		e.t.Fatal(err)
 	}
 	res.Body.Close()
@@ -101,6 +94,7 @@ func (e *edge) speaks(roots *x509.CertPool) {
 
 func pool(t *testing.T, file string) *x509.CertPool {
 	t.Helper()
+	t.Helper()
 	roots := x509.NewCertPool()
 	text, err := os.ReadFile(file)
 	if err != nil || !roots.AppendCertsFromPEM(text) {
@@ -117,9 +111,9 @@ func TestWithoutTLSHTTP2IsSpokenToo(t *testing.T) {
 	e.healthy()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	res, err := fetch(&http.Client{Transport: &http.Transport{Protocols: protocols}}, "http://"+e.http+"/")
-	if err != nil || res.ProtoMajor != 2 || res.Header.Get("Strict-Transport-Security") != "" {
-		t.Errorf("%v, %v", res, err)
+	a, err := good(&http.Client{Transport: &http.Transport{Protocols: protocols}}, "http://"+e.http+"/")
+	if err != nil || a.proto != 2 || a.header.Get("Strict-Transport-Security") != "" {
+		t.Errorf("%+v, %v", a, err)
 	}
 }
 
@@ -173,7 +167,7 @@ func TestCertificatesFromACMEAreRenewedUnderLoad(t *testing.T) {
 				case <-pace.C:
 				}
 				sent.Add(1)
-				res, err := fetch(client, "https://"+host+"/")
+				a, err := good(client, "https://"+host+"/")
 				if err != nil {
 					failed.Add(1)
 					t.Errorf("request %d: %v", sent.Load(), err)
@@ -181,7 +175,7 @@ func TestCertificatesFromACMEAreRenewedUnderLoad(t *testing.T) {
 				}
 				if !keep {
 					select {
-					case serials <- res.TLS.PeerCertificates[0].SerialNumber.String():
+					case serials <- a.serial:
 					default:
 					}
 				}

@@ -20,21 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// get returns the slot that answered, and the body.
-func get(t *testing.T, url string) (*http.Response, string) {
-	t.Helper()
-	res, err := http.Get(url) //nolint:bodyclose // below
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res, string(body)
-}
-
 func TestTenThousandRequestsAreDividedByWeight(t *testing.T) {
 	t.Parallel()
 	blue, green := newReplica(t, "blue"), newReplica(t, "green")
@@ -48,14 +33,11 @@ func TestTenThousandRequestsAreDividedByWeight(t *testing.T) {
 	for range clients {
 		all.Go(func() {
 			for range total / clients {
-				res, err := http.Get("http://" + e.http + "/")
-				if err != nil {
+				a, err := fetch(http.DefaultClient, "http://"+e.http+"/")
+				switch {
+				case err != nil:
 					failed.Add(1)
-					continue
-				}
-				_, _ = io.Copy(io.Discard, res.Body)
-				res.Body.Close()
-				if res.Header.Get("Delivery-Slot") == "green" {
+				case a.header.Get("Delivery-Slot") == "green":
 					canary.Add(1)
 				}
 			}
@@ -174,8 +156,8 @@ func TestADeadAndAHangingReplicaGetNoRequests(t *testing.T) {
 		return nil
 	})
 	for range 50 {
-		if _, body := get(t, "http://"+e.http+"/"); body != "good 0" {
-			t.Fatalf("the answer is %q", body)
+		if a := get(t, "http://"+e.http+"/"); a.body != "good 0" {
+			t.Fatalf("the answer is %q", a.body)
 		}
 	}
 	if got := e.metric(fmt.Sprintf(`edge_replica_healthy{replica=%q,slot="blue"}`, dead.address)); got != "0" {
@@ -192,14 +174,8 @@ func TestAPostThatWasNotSentIsTriedOnAnotherReplica(t *testing.T) {
 	e.healthy()
 	leaves.server.Close()
 	for range 20 {
-		res, err := http.Post("http://"+e.http+"/", "text/plain", strings.NewReader("once"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(res.Body)
-		res.Body.Close()
-		if string(body) != "stays 4" {
-			t.Fatalf("%s: %q", res.Status, body)
+		if a, err := post("http://"+e.http+"/", "once"); err != nil || a.body != "stays 4" {
+			t.Fatalf("%d: %q, %v", a.status, a.body, err)
 		}
 	}
 	if stays.requests.Load() != 20 {
@@ -243,13 +219,9 @@ func TestAPostThatWasSentIsNeverSentTwice(t *testing.T) {
 	e.start()
 	e.set(ask("", slot("blue", 100, bad), slot("green", 0, good)))
 	e.healthy()
-	res, err := http.Post("http://"+e.http+"/", "text/plain", strings.NewReader("once"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode != http.StatusBadGateway || res.Header.Get("Delivery-Slot") != "" {
-		t.Errorf("the answer is %s with slot %q", res.Status, res.Header.Get("Delivery-Slot"))
+	a, err := post("http://"+e.http+"/", "once")
+	if err != nil || a.status != http.StatusBadGateway || a.header.Get("Delivery-Slot") != "" {
+		t.Errorf("the answer is %d with slot %q, %v", a.status, a.header.Get("Delivery-Slot"), err)
 	}
 	if posts.Load() != 1 || good.requests.Load() != 0 {
 		t.Errorf("it was sent %d times, and %d times to another", posts.Load(), good.requests.Load())
@@ -298,29 +270,25 @@ func TestErrorsAreStatusesFrom500AndAnswersThatBreakOff(t *testing.T) {
 	e.set(ask("", slot("blue", 100, blue)))
 	e.healthy()
 	for _, code := range []int{200, 404, 500, 503} {
-		if res, _ := get(t, fmt.Sprintf("http://%s/status?code=%d", e.http, code)); res.StatusCode != code || res.Header.Get("Delivery-Slot") != "blue" {
-			t.Errorf("%s with slot %q", res.Status, res.Header.Get("Delivery-Slot"))
+		if a := get(t, fmt.Sprintf("http://%s/status?code=%d", e.http, code)); a.status != code || a.header.Get("Delivery-Slot") != "blue" {
+			t.Errorf("%d with slot %q", a.status, a.header.Get("Delivery-Slot"))
 		}
 	}
-	res, err := http.Get("http://" + e.http + "/cut")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadAll(res.Body); err == nil {
+	if _, err := fetch(http.DefaultClient, "http://"+e.http+"/cut"); err == nil {
 		t.Error("half an answer passes for a whole one")
 	}
-	res.Body.Close()
 	// A client that leaves is nobody's failure.
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+e.http+"/slow?ms=60000", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res, err = http.DefaultClient.Do(req); err != nil {
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
 		t.Fatal(err)
 	}
-	res.Body.Close()
 	cancel()
+	res.Body.Close()
 	e.eventually("all are counted", func() error {
 		if b := e.state().Slots["blue"]; b.Requests != 6 || b.Errors != 3 || b.InFlight != 0 {
 			return fmt.Errorf("%+v", b)
@@ -335,23 +303,20 @@ func TestWithNobodyHealthyARequestWaitsAndIsThenRefused(t *testing.T) {
 	blue.unready.Store(true)
 	e := newEdge(t, "EDGE_RETRY_FOR", "2s")
 	e.start()
-	res, body := get(t, "http://"+e.http+"/") // with no slots at all
+	a := get(t, "http://"+e.http+"/") // with no slots at all
 	want := `{"status":503,"title":"Service Unavailable","type":"about:blank"}`
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "2" || body != want ||
-		res.Header.Get("Content-Type") != "application/problem+json" || res.Header.Get("Delivery-Slot") != "" || res.Header.Get("Server") != "" {
-		t.Errorf("%s %v %s", res.Status, res.Header, body)
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "2" || a.body != want ||
+		a.header.Get("Content-Type") != "application/problem+json" || a.header.Get("Delivery-Slot") != "" || a.header.Get("Server") != "" {
+		t.Errorf("%d %v %s", a.status, a.header, a.body)
 	}
 	e.set(ask("", slot("blue", 100, blue)))
 	answered := make(chan string, 1)
 	go func() {
-		res, err := http.Post("http://"+e.http+"/", "text/plain", strings.NewReader("late"))
+		a, err := post("http://"+e.http+"/", "late")
 		if err != nil {
-			answered <- err.Error()
-			return
+			a.body = err.Error()
 		}
-		defer res.Body.Close()
-		text, _ := io.ReadAll(res.Body)
-		answered <- string(text)
+		answered <- a.body
 	}()
 	blue.unready.Store(false)
 	if got := <-answered; got != "blue 4" {
@@ -366,12 +331,12 @@ func TestTheFallbackOfALeaseHelpsOutAndTakesOver(t *testing.T) {
 	e.start()
 	e.set(ask(`,"lease_seconds":4,"fallback":{"blue":100}`, slot("blue", 0, blue), slot("green", 100, green)))
 	e.healthy()
-	if res, _ := get(t, "http://"+e.http+"/"); res.Header.Get("Delivery-Slot") != "green" {
-		t.Errorf("slot %q answered, not the one with the weight", res.Header.Get("Delivery-Slot"))
+	if a := get(t, "http://"+e.http+"/"); a.header.Get("Delivery-Slot") != "green" {
+		t.Errorf("slot %q answered, not the one with the weight", a.header.Get("Delivery-Slot"))
 	}
 	green.server.Close()
-	if res, _ := get(t, "http://"+e.http+"/"); res.Header.Get("Delivery-Slot") != "blue" {
-		t.Errorf("slot %q answered while green is down", res.Header.Get("Delivery-Slot"))
+	if a := get(t, "http://"+e.http+"/"); a.header.Get("Delivery-Slot") != "blue" {
+		t.Errorf("slot %q answered while green is down", a.header.Get("Delivery-Slot"))
 	}
 	e.eventually("the lease ran out", func() error {
 		if s := e.state(); s.Lease != nil || s.Slots["blue"].Weight != 100 || s.Generation != 2 {
@@ -451,10 +416,10 @@ func TestHeadersSayWhoAskedAndNothingOfCaddy(t *testing.T) {
 			t.Errorf("the replica was not told %q:\n%s", want, seen)
 		}
 	}
-	answer, _ := get(t, "http://"+e.http+"/")
-	if answer.Header.Get("Delivery-Slot") != "blue" || len(answer.Header.Values("Delivery-Slot")) != 1 ||
-		answer.Header.Get("Via") != "" || strings.Contains(answer.Header.Get("Server"), "Caddy") {
-		t.Errorf("the client was told %v", answer.Header)
+	header := get(t, "http://"+e.http+"/").header
+	if header.Get("Delivery-Slot") != "blue" || len(header.Values("Delivery-Slot")) != 1 ||
+		header.Get("Via") != "" || strings.Contains(header.Get("Server"), "Caddy") {
+		t.Errorf("the client was told %v", header)
 	}
 }
 
@@ -508,15 +473,11 @@ func TestAKilledEdgeComesBackWithItsWeights(t *testing.T) {
 		began := time.Now()
 		e.launch()
 		e.eventually("a request is answered", func() error {
-			res, err := http.Get("http://" + e.http + "/")
-			if err != nil {
-				return err
+			a, err := fetch(http.DefaultClient, "http://"+e.http+"/")
+			if err == nil && a.status != http.StatusOK {
+				err = fmt.Errorf("status %d", a.status)
 			}
-			defer res.Body.Close()
-			if res.StatusCode != http.StatusOK {
-				return errors.New(res.Status)
-			}
-			return nil
+			return err
 		})
 		t.Logf("after %v the first answer came within %v of the start", signal, time.Since(began).Round(time.Millisecond))
 		e.eventually("the admin socket answers", func() error { _, err := e.command("", "healthcheck"); return err })

@@ -44,7 +44,7 @@ func Run(ctx context.Context, s settings.Settings, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // closed already when all went well
 	table := slots.Open(slots.Options{Dir: s.Data, Ready: slots.Ready(s.ReadyPath), Log: log})
 	defer table.Close()
 	proxy.Register(table)
