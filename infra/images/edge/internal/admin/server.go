@@ -88,8 +88,7 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("open the admin socket: %w", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		listener.Close()
-		return nil, fmt.Errorf("open the admin socket: %w", err)
+		return nil, errors.Join(fmt.Errorf("open the admin socket: %w", err), listener.Close())
 	}
 	return listener, nil
 }

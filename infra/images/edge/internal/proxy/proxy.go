@@ -152,7 +152,7 @@ type Policy struct{}
 func (Policy) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.reverse_proxy.selection_policies.slots",
-		New: func() caddy.Module { return Policy{} },
+		New: func() caddy.Module { return new(Policy) },
 	}
 }
 

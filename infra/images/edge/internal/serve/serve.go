@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyevents" // the modules that the configuration names, and no other
@@ -43,19 +44,34 @@ func Run(ctx context.Context, s settings.Settings, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // closed already when all went well
 	table := slots.Open(slots.Options{Dir: s.Data, Ready: slots.Ready(s.ReadyPath), Log: log})
 	defer table.Close()
 	proxy.Register(table)
+	drained := drain()
 	if err := startCaddy(s); err != nil {
 		return err
 	}
 	// Caddy listens by now, so whoever gets an answer from the socket knows that the edge is up.
 	err = admin.Serve(ctx, listener, admin.Handler(table, log))
-	if stopErr := caddy.Stop(); stopErr != nil {
-		err = errors.Join(err, fmt.Errorf("stop: %w", stopErr))
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	select {
+	case <-drained:
+		return err
+	case <-time.After(s.Grace + 10*time.Second):
+		return errors.Join(err, errors.New("stop: what is in flight did not end"))
+	}
+}
+
+// drain lets Caddy see the signals that end the process, too: only then does it wait for what is in flight. The channel is
+// closed when it has.
+func drain() <-chan struct{} {
+	drained := make(chan struct{})
+	caddy.OnExit(func(context.Context) { close(drained) })
+	caddy.TrapSignals()
+	return drained
 }
 
 func startCaddy(s settings.Settings) error {
