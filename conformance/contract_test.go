@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -38,12 +39,11 @@ func (d database) serve(t *testing.T, image string, more ...string) service {
 // metrics returns what the service tells about itself.
 func (s service) metrics(t *testing.T) string {
 	t.Helper()
-	_, text := get(t, "http://"+s.admin+"/metrics", http.StatusOK)
-	return text
+	return get(t, "http://"+s.admin+"/metrics", http.StatusOK)
 }
 
-// get asks for a document that need not be JSON.
-func get(t *testing.T, url string, want int) (http.Header, string) {
+// get asks for a document that need not be JSON; the status must be want.
+func get(t *testing.T, url string, want int) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -58,7 +58,7 @@ func get(t *testing.T, url string, want int) (http.Header, string) {
 	if err != nil || response.StatusCode != want {
 		t.Fatalf("GET %s: %s (%v), want %d: %s", url, response.Status, err, want, text)
 	}
-	return response.Header, string(text)
+	return string(text)
 }
 
 // TestTheContractIsKept asks the same of the product and of a service that shares nothing with it.
@@ -89,31 +89,37 @@ func TestTheContractIsKept(t *testing.T) {
 	}
 }
 
-// exchange sends bytes as they are and returns the answer, without its body. The connection is left as it is.
-func exchange(t *testing.T, conn net.Conn, raw string) *http.Response {
+// answered is what these tests read of an answer.
+type answered struct {
+	status  int
+	version string // from its header
+}
+
+// exchange sends bytes as they are and reads the answer to its end. The connection is left as it is.
+func exchange(t *testing.T, conn net.Conn, raw string) answered {
 	t.Helper()
-	response, err := tryExchange(conn, raw)
+	got, err := tryExchange(conn, raw)
 	if err != nil {
 		request, _, _ := strings.Cut(raw, "\r\n")
 		t.Fatalf("%s: %v", request, err)
 	}
-	return response
+	return got
 }
 
-func tryExchange(conn net.Conn, raw string) (*http.Response, error) {
+func tryExchange(conn net.Conn, raw string) (answered, error) {
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil { // only a failing test waits for so long
-		return nil, err
+		return answered{}, err
 	}
 	if _, err := io.WriteString(conn, raw); err != nil {
-		return nil, err
+		return answered{}, err
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		return nil, err
+		return answered{}, err
 	}
 	defer response.Body.Close()
 	_, err = io.Copy(io.Discard, response.Body)
-	return response, err
+	return answered{response.StatusCode, response.Header.Get("X-Bookshelf-Version")}, err
 }
 
 func dial(t *testing.T, address string) net.Conn {
@@ -138,13 +144,9 @@ func (s service) everyAnswerCarriesTheVersion(t *testing.T, version, create stri
 		post + "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n": {400},
 		post + "Content-Length: 2000000\r\n\r\n":                {413},
 	} {
-		response := exchange(t, dial(t, s.api), raw)
-		request, _, _ := strings.Cut(raw, "\r\n")
-		if got := response.Header.Get("X-Bookshelf-Version"); got != version {
-			t.Errorf("%s: the answer, %s, carries the version %q, want %q", request, response.Status, got, version)
-		}
-		if !slices.Contains(want, response.StatusCode) {
-			t.Errorf("%s: %s, want one of %d", request, response.Status, want)
+		if got := exchange(t, dial(t, s.api), raw); got.version != version || !slices.Contains(want, got.status) {
+			request, _, _ := strings.Cut(raw, "\r\n")
+			t.Errorf("%s: %d from the version %q, want one of %d from %s", request, got.status, got.version, want, version)
 		}
 	}
 }
@@ -235,8 +237,8 @@ func (s service) idleConnectionsOutliveTheEdges(t *testing.T) {
 	case <-idle.C:
 	case <-t.Context().Done():
 	}
-	if response := exchange(t, conn, raw); response.StatusCode != http.StatusOK {
-		t.Errorf("after %v the connection answers %s", edgeIdle, response.Status)
+	if got := exchange(t, conn, raw); got.status != http.StatusOK {
+		t.Errorf("after %v the connection answers %d", edgeIdle, got.status)
 	}
 }
 
@@ -244,26 +246,15 @@ func (s service) idleConnectionsOutliveTheEdges(t *testing.T) {
 func (s service) shutdownIsInOrder(t *testing.T, version string) {
 	t.Helper()
 	docker(t, "kill", "--signal", "TERM", s.name)
-	var header http.Header
-	eventually(t, "/readyz fails", func() string {
-		response := exchange(t, dial(t, s.api), "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-		header = response.Header
-		if response.StatusCode != http.StatusServiceUnavailable {
-			return response.Status
+	eventually(t, "/readyz fails, under its version", func() string {
+		got := exchange(t, dial(t, s.api), "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+		if want := (answered{http.StatusServiceUnavailable, version}); got != want {
+			return fmt.Sprint(got)
 		}
 		return ""
 	})
-	if got := header.Get("X-Bookshelf-Version"); got != version {
-		t.Errorf("the 503 of a shutdown carries the version %q, want %q", got, version)
-	}
 	get(t, "http://"+s.api+"/livez", http.StatusOK)
-	eventually(t, s.name+" ends", func() string {
-		if c := inspect(t, s.name); c.State.Status != "exited" {
-			return c.State.Status
-		}
-		return ""
-	})
-	if c := inspect(t, s.name); c.State.ExitCode != 0 {
+	if c := s.ends(t); c.State.ExitCode != 0 {
 		t.Errorf("after SIGTERM it ended with %d, want 0:\n%s", c.State.ExitCode, docker(t, "logs", s.name))
 	}
 }
@@ -283,9 +274,8 @@ func TestTheProductsRefusalsCarryItsVersion(t *testing.T) {
 		"GET /api/v1/books HTTP/1.1\r\nHost: x\r\n\r\n":                                                           503,
 		"POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{": 408,
 	} {
-		response := exchange(t, dial(t, s.api), raw)
-		if got := response.Header.Get("X-Bookshelf-Version"); got != "v7" || response.StatusCode != want {
-			t.Errorf("%q: %s with the version %q, want %d with v7", raw, response.Status, got, want)
+		if got := exchange(t, dial(t, s.api), raw); got != (answered{want, "v7"}) {
+			t.Errorf("%q: %d from the version %q, want %d from v7", raw, got.status, got.version, want)
 		}
 	}
 }
