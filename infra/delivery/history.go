@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,9 +38,9 @@ func (o *Operator) saveReport(name string, r release.Report) error {
 		err = atomicwriter.WriteFile(filepath.Join(dir, reportJSON), append(content, '\n'), 0o600)
 	}
 	if err == nil {
-		var page []byte
-		if page, err = report.HTML(r); err == nil {
-			err = atomicwriter.WriteFile(filepath.Join(dir, reportHTML), page, 0o600)
+		var page bytes.Buffer
+		if err = report.HTML(&page, r); err == nil {
+			err = atomicwriter.WriteFile(filepath.Join(dir, reportHTML), page.Bytes(), 0o600)
 		}
 	}
 	if err != nil {
