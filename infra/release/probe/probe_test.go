@@ -65,7 +65,6 @@ func TestARealServiceLosesNothingAndHasEveryWriteOnce(t *testing.T) {
 	}
 }
 
-// What TLS sends by itself, such as session tickets, does not cost a connection.
 func TestConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(*httptest.Server){"plain": (*httptest.Server).Start, "TLS": (*httptest.Server).StartTLS} {
