@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -20,8 +19,6 @@ const (
 	pieces = 10
 	// maxInformational is how many 1xx responses may come before the answer.
 	maxInformational = 10
-	// peekFor is how long an idle connection is read from on which something has come.
-	peekFor = time.Millisecond
 )
 
 // errNoEnd is the verdict on an answer that has neither a length nor chunks. It ends with its connection, and nobody can tell its end
@@ -48,29 +45,18 @@ type answer struct {
 	again bool
 }
 
-// usable reports whether the other side still keeps an idle connection. One that it has closed is no loss: nothing was sent on it.
+// usable reports whether an idle connection is still open and silent. One that the other side has closed is no loss: nothing was sent on
+// it. Neither is one on which something came that nobody asked for; whatever it is, the next answer would not be the first to be read.
 func (c *connection) usable() bool {
 	if c.reader.Buffered() > 0 || c.SetDeadline(time.Time{}) != nil {
 		return false
 	}
-	var n int
 	var peeked error
 	err := c.beneath.Read(func(fd uintptr) bool {
-		n, _, peeked = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		_, _, peeked = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		return true
 	})
-	if err != nil || peeked == nil && n == 0 {
-		return false
-	}
-	if errors.Is(peeked, syscall.EAGAIN) {
-		return true
-	}
-	// Something came by itself. Of TLS it may be a session ticket, which is read away here; anything else spoils the connection.
-	if c.SetReadDeadline(time.Now().Add(peekFor)) != nil {
-		return false
-	}
-	_, err = c.reader.Peek(1)
-	return errors.Is(err, os.ErrDeadlineExceeded)
+	return err == nil && errors.Is(peeked, syscall.EAGAIN)
 }
 
 // exchange sends a request, its body spread over a time, and reads the answer to its end. The answer has what is known of it also when

@@ -2,10 +2,13 @@ package probe
 
 import (
 	"bufio"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -167,6 +170,20 @@ func behind(t *testing.T, s http.Handler, configure func(*httptest.Server)) *htt
 	}
 	t.Cleanup(server.Close)
 	return server
+}
+
+// trusted is the path of a file with a server's certificate, "" where it has none.
+func trusted(t *testing.T, server *httptest.Server) string {
+	t.Helper()
+	certificate := server.Certificate()
+	if certificate == nil {
+		return ""
+	}
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // until waits for a condition.
