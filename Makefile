@@ -18,6 +18,8 @@ DELIVER := $(BIN)/deliver
 # Only an environment that verifies its images needs what verifies them, which takes minutes to build.
 VERIFIER = $(if $(shell grep -sE '^ *bookshelf:verify: *(key|keyless) *$$' infra/Pulumi.$(ENV).yaml),cosign)
 GATE := $(BIN)/gate
+# What the tests of the scan take, unless MODULES leaves those tests out.
+SCANNED = $(if $(if $(MODULES),$(filter conformance,$(MODULES)),all),trivy registry)
 
 .PHONY: help
 help: ## print this list
@@ -100,6 +102,7 @@ seed: known-env ## import books from FILE (CSV or JSON lines) into the environme
 .PHONY: test
 test: quiet-doctor ## run every test of every module against real services
 	@$(MAKE) tools image
+	@$(if $(SCANNED),$(RUN) ./install $(SCANNED))
 	@$(RUN) ./stack compose
 	@$(RUN) ./testrun $(MODULES)
 
@@ -116,6 +119,10 @@ lint: need-go ## run the linter alone
 	@$(RUN) ./check lint
 
 # ---- the gates of the pipeline, without its engine; what they find is left in reports/
+
+# What is wrong with these is said before tools are built for them.
+SIGN = --key '$(KEY)' --source-url '$(SOURCE_URL)' $(SIGN_FLAGS) '$(IMAGE)'
+VERIFY = $(if $(KEY),--key '$(KEY)') $(SIGN_FLAGS) '$(IMAGE)'
 
 .PHONY: gate
 gate: need-go
@@ -140,13 +147,15 @@ vuln: gate ## search every module for known vulnerabilities that it calls
 
 .PHONY: sign
 sign: gate ## sign a published IMAGE=NAME@sha256:… with KEY=FILE, SOURCE_URL=URL
+	@$(GATE) sign --check $(SIGN)
 	@$(RUN) ./install trivy cosign
-	@$(GATE) sign --key '$(KEY)' --source-url '$(SOURCE_URL)' $(SIGN_FLAGS) '$(IMAGE)'
+	@$(GATE) sign $(SIGN)
 
 .PHONY: verify
 verify: gate ## verify signature and attestations of IMAGE with public KEY=FILE
+	@$(GATE) verify --check $(VERIFY)
 	@$(RUN) ./install cosign
-	@$(GATE) verify --key '$(KEY)' $(SIGN_FLAGS) '$(IMAGE)'
+	@$(GATE) verify $(VERIFY)
 
 .PHONY: image-e2e
 image-e2e: quiet-doctor ## start the image with a database and drive it over HTTP

@@ -42,7 +42,7 @@ func (m *Bookshelf) Lint(ctx context.Context) error {
 // +check
 func (m *Bookshelf) Test(ctx context.Context) (*dagger.Directory, error) {
 	coverage := dag.Directory()
-	for _, module := range plan.Modules() {
+	for _, module := range plan.Analysed() {
 		tested, err := m.testing(module).Sync(ctx)
 		if err != nil {
 			return nil, explain("test "+module.Dir, err)
@@ -53,7 +53,7 @@ func (m *Bookshelf) Test(ctx context.Context) (*dagger.Directory, error) {
 }
 
 func (m *Bookshelf) testing(module plan.Module) *dagger.Container {
-	profile := "/coverage/" + module.Dir + ".out"
+	profile := "/coverage/" + module.Name() + ".out"
 	ctr := m.golang()
 	if module.Services {
 		// Fixed, so that an unchanged module is not tested again: the server is empty, and nobody else can reach it.
@@ -70,7 +70,7 @@ func (m *Bookshelf) testing(module plan.Module) *dagger.Container {
 		WithEnvVariable("GOWORK", "off").
 		WithExec([]string{"go", "test", "-race", "-shuffle=on", "-covermode=atomic", "-coverprofile=" + profile, "./..."}).
 		WithExec([]string{"go", "tool", "cover", "-func=" + profile}, dagger.ContainerWithExecOpts{
-			RedirectStdout: "/coverage/" + module.Dir + ".txt",
+			RedirectStdout: "/coverage/" + module.Name() + ".txt",
 		})
 }
 
@@ -103,22 +103,24 @@ func (m *Bookshelf) Vuln(
 		return nil, explain("build govulncheck", err)
 	}
 	reports := dag.Directory()
+	var names []string
 	var problems []error
 	for _, module := range plan.Analysed() {
+		names = append(names, module.Name())
 		for _, format := range []string{"sarif", "text"} {
-			name := module + "." + format
-			code, report, err := vulnerabilities(ctx, scanner.WithWorkdir("/src/"+module), format, name, database)
+			name := module.Name() + "." + format
+			code, report, err := vulnerabilities(ctx, scanner.WithWorkdir("/src/"+module.Dir), format, name, database)
 			switch {
 			case err != nil:
-				return nil, explain("search "+module+" for vulnerabilities", err)
+				return nil, explain("search "+module.Dir+" for vulnerabilities", err)
 			case code == vulnerable && format == "text":
 				text, err := report.Contents(ctx)
 				if err != nil {
-					return nil, explain("read the report of "+module, err)
+					return nil, explain("read the report of "+module.Dir, err)
 				}
-				problems = append(problems, fmt.Errorf("%s calls code with known vulnerabilities:\n%s", module, strings.TrimSpace(text)))
+				problems = append(problems, fmt.Errorf("%s calls code with known vulnerabilities:\n%s", module.Dir, strings.TrimSpace(text)))
 			case code != 0:
-				return nil, fmt.Errorf("govulncheck of %s ended with %d, so nothing is known", module, code)
+				return nil, fmt.Errorf("govulncheck of %s ended with %d, so nothing is known", module.Dir, code)
 			}
 			reports = reports.WithFile(name, report)
 		}
@@ -126,7 +128,7 @@ func (m *Bookshelf) Vuln(
 	if err := errors.Join(problems...); err != nil && !reportOnly {
 		return nil, err
 	}
-	merged, err := mergedSARIF(ctx, reports, "govulncheck", plan.Analysed())
+	merged, err := mergedSARIF(ctx, reports, "govulncheck", names)
 	if err != nil {
 		return nil, err
 	}

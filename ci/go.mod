@@ -2,6 +2,10 @@ module dagger/bookshelf
 
 go 1.26.1
 
+// Without this an engine asks, each time that it loads the module, for the newest of what its client needs, and for the client by a
+// commit: behind a proxy that knows releases only, it would not load. The version is the one that is required, so nothing changes.
+replace dagger.io/dagger => dagger.io/dagger v0.21.7
+
 require (
 	dagger.io/dagger v0.21.7
 	github.com/dagger/otel-go v1.43.0

@@ -41,33 +41,6 @@ func Platforms() []string {
 	return []string{"linux/amd64", "linux/arm64"}
 }
 
-// Module is one Go module of the repository and what its tests see.
-type Module struct {
-	Dir string
-	// Inputs are the paths below the root that its tests read, so that a change elsewhere does not run them again.
-	Inputs []string
-	// Services tells that the tests get a database and may not skip for want of a service. The others of a module need a
-	// container engine, which a container does not have: `make test` runs those.
-	Services bool
-}
-
-// Modules is the matrix of what is tested.
-func Modules() []Module {
-	return []Module{
-		{Dir: "app", Inputs: []string{"app", "docs/*.md"}, Services: true},
-		{Dir: "ci", Inputs: []string{
-			"ci", "dagger.json", "go.work", "Dockerfile", ".github", "*/go.mod", "tools/*/go.mod",
-		}},
-		{Dir: "infra", Inputs: []string{"infra", "docs/*.md", "go.work"}},
-		{Dir: "tools", Inputs: []string{"tools", "go.work", "Dockerfile", "docker-compose.yml", ".golangci.yml"}},
-	}
-}
-
-// Analysed are the modules that are searched for known vulnerabilities: all whose code is run outside of a test.
-func Analysed() []string {
-	return []string{"app", "ci", "infra", "tools"}
-}
-
 // BuildInputs are the paths below the root that go into the image.
 func BuildInputs() []string {
 	return []string{"Dockerfile", ".dockerignore", "app"}

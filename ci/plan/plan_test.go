@@ -72,23 +72,6 @@ func TestTheCompilerIsTheDockerfilesOwn(t *testing.T) {
 	}
 }
 
-func TestTheMatrixNamesFoldersThatAreThere(t *testing.T) {
-	t.Parallel()
-	for _, m := range Modules() {
-		if _, err := os.Stat(filepath.Join("../..", m.Dir, "go.mod")); err != nil {
-			t.Errorf("module %s: %v", m.Dir, err)
-		}
-		if !slices.Contains(m.Inputs, m.Dir) {
-			t.Errorf("the tests of %s do not see the module itself", m.Dir)
-		}
-	}
-	for _, dir := range append(Analysed(), "tools/govulncheck", "tools/golangci-lint") {
-		if _, err := os.Stat(filepath.Join("../..", dir, "go.mod")); err != nil {
-			t.Errorf("%s: %v", dir, err)
-		}
-	}
-}
-
 // What is not in the part of the checkout that the image is built from cannot be in the image.
 func TestTheDockerfileCopiesOnlyWhatItIsGiven(t *testing.T) {
 	t.Parallel()

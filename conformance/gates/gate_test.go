@@ -11,11 +11,20 @@ import (
 	"testing"
 )
 
-// needGates passes the test over where nobody asked for it.
+// needGates passes the test over where nobody asked for every gate.
 func needGates(t *testing.T) {
 	t.Helper()
 	if os.Getenv("REQUIRE_GATES") != "1" {
 		t.Skip("it takes tools that are minutes in the making: `make e2e-gates` runs it")
+	}
+}
+
+// needScanner passes the test over where neither all services nor every gate were asked for. It is for the short form of the
+// scan's proof, which `make test` runs.
+func needScanner(t *testing.T) {
+	t.Helper()
+	if os.Getenv("REQUIRE_SERVICES") != "1" {
+		needGates(t)
 	}
 }
 
@@ -30,10 +39,9 @@ func root(t *testing.T) string {
 // tool returns the path of a pinned tool.
 func tool(t *testing.T, name string) string {
 	t.Helper()
-	needGates(t)
 	path := filepath.Join(root(t), ".tools", "bin", name)
 	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%s is not built: `make e2e-gates` builds it", name)
+		t.Fatalf("%s is not built: `GOWORK=off go run -C tools ./install %s`", name, name)
 	}
 	return path
 }
@@ -52,7 +60,6 @@ type checkout struct {
 // newCheckout makes a repository of the files, by path, in which the gate can be run: committed, with links to the pinned tools.
 func newCheckout(t *testing.T, files map[string]string) *checkout {
 	t.Helper()
-	needGates(t)
 	dir := t.TempDir()
 	c := &checkout{dir: dir, gate: filepath.Join(t.TempDir(), "gate"), cache: t.TempDir()}
 	gateBinary.Do(func() {

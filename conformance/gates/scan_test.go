@@ -13,6 +13,7 @@ var library = map[string]string{"go.mod": "module example.org/library\n\ngo 1.26
 
 func TestAVulnerablePackageTurnsTheScanRedWithTheFindingsName(t *testing.T) {
 	t.Parallel()
+	needScanner(t)
 	c := newCheckout(t, library)
 	database := publishDatabase(t, startRegistry(t), time.Now())
 	c.want(t, 1, []string{seededID, seededPackage, "1.0-1 → " + fixedVersion, "a book falls off the shelf"},
@@ -30,6 +31,7 @@ func TestAVulnerablePackageTurnsTheScanRedWithTheFindingsName(t *testing.T) {
 
 func TestACleanImagePassesTheScan(t *testing.T) {
 	t.Parallel()
+	needScanner(t)
 	c := newCheckout(t, library)
 	database := publishDatabase(t, startRegistry(t), time.Now())
 	c.want(t, 0, []string{"2 artifacts", "0 blocking"}, "scan", "--archive", imageArchive(t, fixedVersion), "--database", database)
@@ -37,6 +39,7 @@ func TestACleanImagePassesTheScan(t *testing.T) {
 
 func TestAnIgnoreExcusesAFindingUntilItExpires(t *testing.T) {
 	t.Parallel()
+	needScanner(t)
 	c := newCheckout(t, library)
 	database := publishDatabase(t, startRegistry(t), time.Now())
 	scan := []string{"scan", "--archive", imageArchive(t, "1.0-1"), "--database", database}
@@ -51,6 +54,7 @@ func TestAnIgnoreExcusesAFindingUntilItExpires(t *testing.T) {
 
 func TestWithoutAFreshDatabaseThereIsNoPass(t *testing.T) {
 	t.Parallel()
+	needScanner(t)
 	registry := startRegistry(t)
 	clean := imageArchive(t, fixedVersion)
 
@@ -75,6 +79,7 @@ func TestWithoutAFreshDatabaseThereIsNoPass(t *testing.T) {
 
 func TestASecretInTheRepositoryTurnsTheScanRedWithoutShowingIt(t *testing.T) {
 	t.Parallel()
+	needGates(t)
 	key := "AKIA" + strings.Repeat("Q3EGRI5Z", 2)
 	c := newCheckout(t, map[string]string{"go.mod": library["go.mod"], "deploy.sh": "export AWS_ACCESS_KEY_ID=" + key + "\n"})
 	database := publishDatabase(t, startRegistry(t), time.Now())
@@ -87,6 +92,7 @@ func TestASecretInTheRepositoryTurnsTheScanRedWithoutShowingIt(t *testing.T) {
 
 func TestAMisconfigurationTurnsTheScanRed(t *testing.T) {
 	t.Parallel()
+	needGates(t)
 	c := newCheckout(t, map[string]string{"go.mod": library["go.mod"], "Dockerfile": "FROM debian:trixie-slim\nUSER root\nCMD [\"/bin/true\"]\n"})
 	database := publishDatabase(t, startRegistry(t), time.Now())
 	c.want(t, 1, []string{"HIGH DS-0002 in Dockerfile", "change the configuration"},

@@ -44,6 +44,7 @@ func cosign(t *testing.T, dir string, args ...string) {
 
 func TestASignedImagePassesAndEveryOtherIsRefused(t *testing.T) {
 	t.Parallel()
+	needGates(t)
 	c := newCheckout(t, nil)
 	registry := startRegistry(t)
 	ours, theirs := keyPair(t), keyPair(t)

@@ -39,6 +39,7 @@ func vulnerabilityDatabase(t *testing.T, fixed string) string {
 
 //nolint:paralleltest // the steps write their reports into one place
 func TestCallsOfVulnerableCodeAreRedAndNothingElseIs(t *testing.T) {
+	needGates(t)
 	c := newCheckout(t, nil)
 	c.dir = root(t)
 	vuln := func(database string) []string { return []string{"vuln", "--database", database, "app"} }

@@ -32,7 +32,7 @@ const bookService = `{
   "environment": {"HTTP_REQUEST_TIMEOUT": "12s"},
   "smoke": ["/version", "/api/v1/books?limit=1"],
   "probe": {
-    "rate": 100,
+    "rate": 200,
     "shares": {"read": 0.75, "write": 0.2, "slow": 0.05},
     "fresh": 0.2,
     "timeout": "15s",
@@ -45,7 +45,7 @@ const bookService = `{
     ],
     "write": {
       "method": "POST", "path": "/api/v1/books", "content_type": "application/json", "status": [201],
-      "body": "{\"title\": \"delivery probe {{run}}\", \"authors\": [\"delivery probe\"], \"isbn\": \"{{ean13}}\"}"
+      "body": "{\"title\": \"delivery probe {{run}}\", \"authors\": [\"delivery probe\"], \"isbn13\": \"{{ean13}}\"}"
     }
   },
   "written": "SELECT isbn13 FROM books WHERE title = 'delivery probe {{run}}'",

@@ -109,7 +109,8 @@ func goLine(file string) (string, error) {
 	return "no go line", lines.Err()
 }
 
-// replacements: a replacement in a module of ours is somebody's experiment. A pinned tool may need one.
+// replacements: a replacement in a module of ours is somebody's experiment. A pinned tool may need one. One by the very version
+// that is required changes nothing, and says to Dagger's generator that this version is to stay.
 func (c checker) replacements(ctx context.Context) (string, error) {
 	var complaint strings.Builder
 	for _, m := range c.modules {
@@ -120,17 +121,24 @@ func (c checker) replacements(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("read %s/go.mod: %w", m.Name, err)
 		}
 		var mod struct {
-			Replace []struct{ Old, New struct{ Path string } }
+			Require []module
+			Replace []struct{ Old, New module }
 		}
 		if err := json.Unmarshal(out, &mod); err != nil {
 			return "", fmt.Errorf("read %s/go.mod: %w", m.Name, err)
 		}
 		for _, r := range mod.Replace {
+			if r.Old.Path == r.New.Path && slices.Contains(mod.Require, r.New) {
+				continue
+			}
 			fmt.Fprintf(&complaint, "%s/go.mod replaces %s with %s\n", m.Name, r.Old.Path, r.New.Path)
 		}
 	}
 	return complaint.String(), nil
 }
+
+// module is one version of a module, as go mod edit -json names it.
+type module struct{ Path, Version string }
 
 // scripts parses every shell script, and asks shellcheck where it is installed.
 func (c checker) scripts(ctx context.Context) (string, error) {

@@ -59,6 +59,7 @@ func TestEachMistakeIsNamedByItsCheck(t *testing.T) {
 		"not Go at all":         {"format", map[string]string{"app/app.go": "pakkage app\n"}, "app/app.go:1:1"},
 		"another Go":            {"golines", map[string]string{"app/go.mod": "module example.org/app\n\ngo 1.25.0\n"}, `app/go.mod says "go 1.25.0" and go.work "go 1.26.0"`},
 		"somebody's experiment": {"replacements", map[string]string{"app/go.mod": "module example.org/app\n\ngo 1.26.0\n\nreplace example.org/x => ../x\n"}, "app/go.mod replaces example.org/x with ../x"},
+		"another version":       {"replacements", map[string]string{"app/go.mod": "module example.org/app\n\ngo 1.26.0\n\nrequire example.org/x v1.2.0\n\nreplace example.org/x => example.org/x v1.1.0\n"}, "app/go.mod replaces example.org/x with example.org/x"},
 		"a half script":         {"scripts", map[string]string{"hello.sh": "if true; then\n"}, "hello.sh"},
 		"a wrong verb":          {"vet", map[string]string{"app/app.go": "package app\n\nimport \"fmt\"\n\nfunc f() { fmt.Printf(\"%d\", \"x\") }\n"}, "wrong type"},
 		"a module to tidy":      {"tidy", map[string]string{"app/go.mod": "module example.org/app\n\ngo 1.26.0\n\nrequire example.org/unused v1.0.0\n"}, "example.org/unused"},
@@ -91,6 +92,16 @@ func TestCodeUnderATagIsCheckedToo(t *testing.T) {
 	c.tagged = []modules.Module{under}
 	if complaint, err := c.vet(t.Context()); err != nil || !strings.Contains(complaint, "in app+tagged:") || !strings.Contains(complaint, "tagged.go:5") {
 		t.Errorf("with the tag: %q, %v", complaint, err)
+	}
+}
+
+func TestAModuleMayBeHeldAtTheVersionThatIsRequired(t *testing.T) {
+	t.Parallel()
+	c := repository(t, map[string]string{
+		"app/go.mod": "module example.org/app\n\ngo 1.26.0\n\nrequire example.org/x v1.2.0\n\nreplace example.org/x => example.org/x v1.2.0\n",
+	})
+	if complaint, err := c.replacements(t.Context()); err != nil || complaint != "" {
+		t.Errorf("replacements: %q, %v", complaint, err)
 	}
 }
 

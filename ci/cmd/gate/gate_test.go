@@ -57,7 +57,10 @@ func TestWrongArgumentsAreToldApartFromARedGate(t *testing.T) {
 		"a stray argument":        {[]string{"sbom", "image"}, `want no argument, have ["image"]`},
 		"an unknown module":       {[]string{"vuln", "apps"}, `no module "apps"`},
 		"a tag to sign":           {[]string{"sign", "--key", "k", "--source-url", "u", "registry.example/bookshelf:1"}, "by digest"},
-		"a signature without key": {[]string{"sign", "--source-url", "u", image}, "--key and --source-url are needed"},
+		"a signature without key": {[]string{"sign", "--source-url", "u", image}, "make sign IMAGE=NAME@sha256:… KEY=FILE SOURCE_URL=URL"},
+		"nothing to sign":         {[]string{"sign", "--check", "--key", "k", "--source-url", "u", ""}, "an image, --key and --source-url are needed"},
+		"nothing to verify":       {[]string{"verify", "--check", "--key", "k", ""}, "an image is needed: make verify"},
+		"no key to verify with":   {[]string{"verify", "--check", "--key", "no.pub", image}, "no.pub"},
 		"a key that is not there": {[]string{"sign", "--source-url", "u", "--key", "no.key", image}, "no.key"},
 		"anybody's signature":     {[]string{"verify", image}, "needs a public key, or the identity and the issuer"},
 		"a key and an identity":   {[]string{"verify", "--key", "k", "--identity", "i", image}, "not with both"},
@@ -183,12 +186,36 @@ func TestAnAttestationIsNoSignature(t *testing.T) {
 		return map[string]string{"cosign": `echo '[{"critical": {"type": "` + kind + `"}}]'`}
 	}
 	g, _ := newGate(t, answer("https://cyclonedx.org/bom"))
-	err := g.command(t.Context(), []string{"verify", "--key", "k", image})
+	key := filepath.Join(g.root, "cosign.pub")
+	write(t, key, "a key\n", 0o600)
+	err := g.command(t.Context(), []string{"verify", "--key", key, image})
 	if err == nil || !strings.Contains(err.Error(), "no signature") {
 		t.Errorf("an attestation passes for a signature: %v", err)
 	}
 	g, _ = newGate(t, answer("https://sigstore.dev/cosign/sign/v1"))
-	if err := g.command(t.Context(), []string{"verify", "--key", "k", image}); err != nil {
+	if err := g.command(t.Context(), []string{"verify", "--key", key, image}); err != nil {
 		t.Error(err)
+	}
+}
+
+// `make sign` and `make verify` ask before they build tools for minutes.
+func TestArgumentsCanBeCheckedWithoutAnyTool(t *testing.T) {
+	t.Setenv("COSIGN_PASSWORD", "")
+	const image = "registry.example/bookshelf@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	g, out := newGate(t, map[string]string{"cosign": "echo called; exit 1"})
+	key := filepath.Join(g.root, "cosign.key")
+	write(t, key, "a key\n", 0o600)
+	cmd := exec.CommandContext(t.Context(), "git", "-C", g.root, "-c", "user.name=Test", "-c", "user.email=test@example.org",
+		"commit", "--quiet", "--allow-empty", "--message", "Seed")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("git commit: %v: %s", err, said)
+	}
+	for _, args := range [][]string{
+		{"sign", "--check", "--key", key, "--source-url", "https://example.org/bookshelf", image},
+		{"verify", "--check", "--key", key, image},
+	} {
+		if err := g.command(t.Context(), args); err != nil || out.Len() > 0 {
+			t.Errorf("gate %q: %v, and it says %q", args, err, out)
+		}
 	}
 }

@@ -4,10 +4,10 @@
 //	gate scan   [--image REF | --archive FILE] [--database REPOSITORY] [--ignore FILE] [--cache DIR]
 //	gate sbom   [--image REF | --archive FILE]
 //	gate vuln   [--database URL] [MODULE …]
-//	gate sign   --key FILE [--password-file FILE] --source-url URL [--ref REF] [--plain-http] NAME@sha256:…
-//	gate verify (--key FILE | --identity REGEXP [--issuer URL]) [--plain-http] NAME@sha256:…
+//	gate sign   --key FILE [--password-file FILE] --source-url URL [--ref REF] [--plain-http] [--check] NAME@sha256:…
+//	gate verify (--key FILE | --identity REGEXP --issuer URL) [--plain-http] [--check] NAME@sha256:…
 //
-// What they find is left in reports/. Exit codes: 0 passed, 1 red or no verdict, 2 wrong arguments.
+// What they find is left in reports/. With --check nothing is done once the arguments are found to be right. Exit codes: 0 passed, 1 red or no verdict, 2 wrong arguments.
 package main
 
 import (

@@ -30,7 +30,7 @@ type releaseView struct {
 	live    bool
 	phase   release.Phase
 	percent int
-	said    string
+	said    release.Decision // of the latest verdict that was shown
 	pending bool // the line of the rates has no end yet
 }
 
@@ -39,11 +39,10 @@ func (v *releaseView) show(p release.Progress) {
 		v.phase, v.percent, v.said = p.Phase, p.Percent, ""
 		v.line("%6s  %s", p.Elapsed.Round(100*time.Millisecond), phaseWords(p))
 	}
-	if p.Verdict != nil {
-		if said := verdictWords(*p.Verdict); said != v.said {
-			v.said = said
-			v.line("        %s", said)
-		}
+	// Its figures change every second, and all of them are in the report.
+	if p.Verdict != nil && p.Verdict.Decision != v.said {
+		v.said = p.Verdict.Decision
+		v.line("        %s", verdictWords(*p.Verdict))
 	}
 	if v.live && len(p.Rates) > 0 {
 		fmt.Fprintf(v.to, "\r\x1b[K        %s", rateWords(p.Rates))

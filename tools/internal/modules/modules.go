@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,35 +25,54 @@ type Module struct {
 	Packages []string
 }
 
-// alone are the modules that stand outside of the workspace; docs/adr says why.
-var alone = []string{"ci", "tools", "infra/images/edge"}
-
-// List returns the modules of go.work, in its order, and then those that stand alone.
+// List returns the modules of go.work, in its order, and then those that stand alone: every other folder of which git has, or would
+// add, a go.mod. Nobody has to be told of a new one. The pinned tools below tools/ are somebody else's code and not in the list.
 func List(ctx context.Context, root string) ([]Module, error) {
-	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}")
+	workspace, err := lines(ctx, root, "go", "list", "-m", "-f", "{{.Dir}}")
+	if err != nil {
+		return nil, fmt.Errorf("list the modules of go.work: %w", err)
+	}
+	var list []Module
+	for _, dir := range workspace {
+		name, err := filepath.Rel(root, dir)
+		if err != nil {
+			return nil, fmt.Errorf("list the modules of go.work: %w", err)
+		}
+		list = append(list, Module{Name: filepath.ToSlash(name), Dir: dir, Workspace: true})
+	}
+	files, err := lines(ctx, root, "git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "--", "go.mod", "**/go.mod")
+	if err != nil {
+		return nil, fmt.Errorf("list the modules beside go.work: %w", err)
+	}
+	for _, file := range files {
+		name := path.Dir(file)
+		known := slices.ContainsFunc(list, func(m Module) bool { return m.Name == name })
+		if known || strings.HasPrefix(name, "tools/") {
+			continue
+		}
+		// A deleted file is listed until the deletion is committed.
+		if _, err := os.Stat(filepath.Join(root, file)); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		list = append(list, Module{Name: name, Dir: filepath.Join(root, name)})
+	}
+	return list, nil
+}
+
+// lines runs a command in root and returns what it prints, by line.
+func lines(ctx context.Context, root, command string, args ...string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, command, args...)
 	cmd.Dir = root
 	// GOWORK=off is how this command itself was started; the workspace is what is asked about.
 	cmd.Env = append(os.Environ(), "GOWORK="+filepath.Join(root, "go.work"))
 	out, err := cmd.Output()
 	if err != nil {
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
+			err = fmt.Errorf("%s: %w: %s", command, err, strings.TrimSpace(string(exit.Stderr)))
 		}
-		return nil, fmt.Errorf("list the modules of go.work: %w", err)
+		return nil, err
 	}
-	var list []Module
-	for dir := range strings.Lines(string(out)) {
-		dir = strings.TrimSpace(dir)
-		name, err := filepath.Rel(root, dir)
-		if err != nil {
-			return nil, fmt.Errorf("list the modules of go.work: %w", err)
-		}
-		list = append(list, Module{Name: name, Dir: dir, Workspace: true})
-	}
-	for _, name := range alone {
-		list = append(list, Module{Name: name, Dir: filepath.Join(root, name)})
-	}
-	return list, nil
+	return strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' || r == '\r' }), nil
 }
 
 // Tagged returns the modules that have code under a build tag, as they are under it. List has them without.

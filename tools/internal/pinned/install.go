@@ -100,7 +100,7 @@ func (t *Tool) build(ctx context.Context, binary string) error {
 
 	p := term.Start(os.Stderr, fmt.Sprintf("%s %s: building it from source, %d min the first time", t.Name, t.Version, t.Minutes))
 	unfinished := filepath.Join(tmp, t.Name)
-	if err := t.goBuild(ctx, unfinished); err != nil {
+	if err := persistently(ctx, func() error { return t.goBuild(ctx, unfinished) }); err != nil {
 		p.Done("failed")
 		return err
 	}
