@@ -60,6 +60,35 @@ func (t *target) Preflight(ctx context.Context) error {
 		return fmt.Errorf("the edge does not find ready: %s", missing[0])
 	}
 	t.note(instances)
+	return t.tryProbe(ctx)
+}
+
+// probeTrial is how long the probe is looked at before anything is changed.
+const probeTrial = 2 * time.Second
+
+// tryProbe makes sure that what serves answers the probe as expected. A probe that fails by itself could not tell good from bad.
+func (t *target) tryProbe(ctx context.Context) error {
+	if t.probe == nil {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(probeTrial):
+	}
+	requests, bad := 0, 0
+	for _, sample := range t.probe.Between(time.Time{}, time.Now()) {
+		requests += sample.Requests
+		bad += sample.Failed + sample.Lost
+	}
+	const tolerated = 0.05
+	if requests == 0 || float64(bad) > tolerated*float64(requests) {
+		why := "none has an answer yet"
+		if losses := t.probe.Losses(); len(losses) > 0 {
+			why = fmt.Sprintf("%s: %s", losses[0].Kind, losses[0].Detail)
+		}
+		return fmt.Errorf("what serves fails %d of %d requests of the probe (%s): mend it, or the probe in %s:service, first", bad, requests, why, environment.Namespace)
+	}
 	return nil
 }
 

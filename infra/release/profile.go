@@ -50,7 +50,7 @@ type Rules struct {
 var Profiles = map[string]Profile{
 	"standard": profile("standard", func(*Profile) {}),
 	"fast": profile("fast", func(p *Profile) {
-		p.Step, p.Hold, p.Bake, p.Lease = 3*time.Second, time.Minute, 10*time.Second, 15*time.Second
+		p.Step, p.Hold, p.Bake = 3*time.Second, time.Minute, 10*time.Second
 		p.Rules.MinSamples = 60
 	}),
 }

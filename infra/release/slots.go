@@ -9,7 +9,7 @@ import (
 
 const (
 	// callTimeout bounds each question and each shift, so that a lease can be renewed in time and a shift back is tried again.
-	callTimeout = 3 * time.Second
+	callTimeout = 5 * time.Second
 	// retryEvery is the pause between two attempts to shift.
 	retryEvery = 100 * time.Millisecond
 	// drainEvery is how often a slot is asked whether it still answers requests.

@@ -31,7 +31,7 @@ type releaseView struct {
 	phase   release.Phase
 	percent int
 	said    release.Decision // of the latest verdict that was shown
-	pending bool // the line of the rates has no end yet
+	pending bool             // the line of the rates has no end yet
 }
 
 func (v *releaseView) show(p release.Progress) {

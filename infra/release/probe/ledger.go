@@ -181,6 +181,13 @@ func samples(records []record, slots []string) map[string]release.Sample {
 	return found
 }
 
+// described returns the first of the lost and failed requests.
+func (l *ledger) described() []release.Loss {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.losses)
+}
+
 // account adds up everything.
 func (l *ledger) account() release.Account {
 	l.mu.Lock()

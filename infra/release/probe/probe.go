@@ -97,6 +97,9 @@ func (p *Probe) Between(from, to time.Time) map[string]release.Sample {
 	return p.ledger.between(from, to)
 }
 
+// Losses describes the first of the requests that were lost or failed so far.
+func (p *Probe) Losses() []release.Loss { return p.ledger.described() }
+
 // Expect says that from now on every request that is sent has to be answered by this version, or by any when it is "". To be called
 // when a shift that gave the version everything has returned, and with "" before the next shift begins.
 func (p *Probe) Expect(version string) { p.ledger.expect(version) }

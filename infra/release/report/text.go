@@ -54,6 +54,10 @@ func lines(r release.Report) [][2]string {
 			say("requests", "this does not add up: %s are unaccounted for", count(missing))
 		}
 	}
+	if len(a.Losses) > 0 {
+		first := a.Losses[0]
+		say("the first", "%s at %s: %s", first.Kind, first.At.UTC().Format("15:04:05.000"), first.Detail)
+	}
 	if w := a.Writes; w != nil {
 		say("writes", "%s acknowledged; %s found once, %s missing, %s found more than once, %s found without having been acknowledged",
 			count(w.Acknowledged), count(w.Once), count(w.Missing), count(w.Twice), count(w.Unacknowledged))
