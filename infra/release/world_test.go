@@ -360,7 +360,7 @@ func survive(f func()) (dead bool) {
 func brisk() Profile {
 	p := Profiles["fast"]
 	p.Steps, p.Step, p.Bake, p.Hold, p.Drain = []int{50, 100}, time.Second, 2*time.Second, 10*time.Second, 3*time.Second
-	p.Lease = 5 * time.Second
+	p.Lease = 7 * time.Second
 	return p
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,7 +150,7 @@ func (c *Client) run(ctx context.Context, stdin []byte, output any, arguments []
 		return err
 	}
 	var stdout, stderr bytes.Buffer
-	code, err := c.platform.Exec(ctx, c.id, append(c.program[:len(c.program):len(c.program)], arguments...), bytes.NewReader(stdin), &stdout, &stderr)
+	code, err := c.platform.Exec(ctx, c.id, slices.Concat(c.program, arguments), bytes.NewReader(stdin), &stdout, &stderr)
 	if err != nil {
 		return fmt.Errorf("edge %s: %w", strings.Join(arguments, " "), err)
 	}
