@@ -100,8 +100,9 @@ seed: known-env ## import books from FILE (CSV or JSON lines) into the environme
 .PHONY: test
 test: quiet-doctor ## run every test of every module against real services
 	@$(MAKE) tools image
+	@$(RUN) ./install pebble
 	@$(RUN) ./stack compose
-	@$(RUN) ./testrun $(MODULES)
+	@REQUIRE_PEBBLE=1 $(RUN) ./testrun $(MODULES)
 
 .PHONY: check
 check: need-go ## format, vet, lint, tidy, scripts: everything that needs no service
