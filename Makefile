@@ -101,10 +101,11 @@ seed: known-env ## import books from FILE (CSV or JSON lines) into the environme
 
 .PHONY: test
 test: quiet-doctor ## run every test of every module against real services
-	@$(MAKE) tools image
+	@$(MAKE) tools image edge-image deliver
 	@$(if $(SCANNED),$(RUN) ./install $(SCANNED))
+	@$(RUN) ./install pebble
 	@$(RUN) ./stack compose
-	@$(RUN) ./testrun $(MODULES)
+	@REQUIRE_PEBBLE=1 $(RUN) ./testrun $(MODULES)
 
 .PHONY: check
 check: need-go ## format, vet, lint, tidy, scripts: everything that needs no service
@@ -156,6 +157,11 @@ verify: gate ## verify signature and attestations of IMAGE with public KEY=FILE
 	@$(GATE) verify --check $(VERIFY)
 	@$(RUN) ./install cosign
 	@$(GATE) verify $(VERIFY)
+
+.PHONY: e2e
+e2e: quiet-doctor ## release good and bad versions under load, and kill what can be killed; prints what became of every request
+	@$(MAKE) tools image edge-image deliver
+	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=60m -parallel=1 -v ./releases
 
 .PHONY: image-e2e
 image-e2e: quiet-doctor ## start the image with a database and drive it over HTTP

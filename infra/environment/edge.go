@@ -69,11 +69,13 @@ func (e *environment) edgeEnv() map[string]string {
 	}
 	env["EDGE_HTTPS_ADDR"] = fmt.Sprintf(":%d", edgeHTTPSPort)
 	env["EDGE_HTTPS_PORT"] = strconv.Itoa(e.config.TLS.Port)
-	env["EDGE_HOSTS"] = strings.Join(e.config.TLS.Hosts, ",")
-	switch e.config.TLS.Mode {
-	case TLSFiles:
+	if e.config.TLS.Mode == TLSFiles {
+		// The names are in the certificate.
 		env["EDGE_CERT_FILE"], env["EDGE_KEY_FILE"] = secretsPath+"/tls.crt", secretsPath+"/tls.key"
-	case TLSACME:
+		return env
+	}
+	env["EDGE_HOSTS"] = strings.Join(e.config.TLS.Hosts, ",")
+	if e.config.TLS.Mode == TLSACME {
 		env["EDGE_ACME_DIRECTORY"] = e.config.TLS.Directory
 		if e.config.TLS.Email != "" {
 			env["EDGE_ACME_EMAIL"] = e.config.TLS.Email

@@ -2,9 +2,7 @@ package edgetest
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -13,9 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -344,146 +340,4 @@ func TestTheFallbackOfALeaseHelpsOutAndTakesOver(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-func TestBodiesAreStreamed(t *testing.T) {
-	t.Parallel()
-	blue := newReplica(t, "blue")
-	e := newEdge(t)
-	e.start()
-	e.set(ask("", slot("blue", 100, blue)))
-	e.healthy()
-	// The first byte of the body has reached the replica long before the last is written.
-	body, feed := io.Pipe()
-	done := make(chan string, 1)
-	go func() {
-		res, err := http.Post("http://"+e.http+"/", "application/octet-stream", body)
-		if err != nil {
-			done <- err.Error()
-			return
-		}
-		defer res.Body.Close()
-		text, _ := io.ReadAll(res.Body)
-		done <- string(text)
-	}()
-	const size = 64 << 20
-	block := bytes.Repeat([]byte("x"), 1<<20)
-	for i := range size / len(block) {
-		if _, err := feed.Write(block); err != nil {
-			t.Fatal(err)
-		}
-		if i == 0 {
-			e.eventually("the request is at the replica with its body unfinished", func() error {
-				if blue.requests.Load() == 0 {
-					return errors.New("it is not")
-				}
-				return nil
-			})
-		}
-	}
-	feed.Close()
-	if got, want := <-done, fmt.Sprintf("blue %d", size); got != want {
-		t.Errorf("the answer is %q, not %q", got, want)
-	}
-}
-
-func TestHeadersSayWhoAskedAndNothingOfCaddy(t *testing.T) {
-	t.Parallel()
-	blue := newReplica(t, "blue")
-	e := newEdge(t)
-	e.start()
-	e.set(ask("", slot("blue", 100, blue)))
-	e.healthy()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+e.http+"/echo", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "X-Real-Ip", "Via", "Delivery-Slot"} {
-		req.Header.Set(name, "forged")
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, _ := io.ReadAll(res.Body)
-	seen := string(text)
-	if strings.Contains(seen, "forged") || strings.Contains(seen, "Caddy") {
-		t.Errorf("the replica was told:\n%s", seen)
-	}
-	for _, want := range []string{"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: http", "X-Forwarded-Host: " + e.http} {
-		if !strings.Contains(seen, want) {
-			t.Errorf("the replica was not told %q:\n%s", want, seen)
-		}
-	}
-	header := get(t, "http://"+e.http+"/").header
-	if header.Get("Delivery-Slot") != "blue" || len(header.Values("Delivery-Slot")) != 1 ||
-		header.Get("Via") != "" || strings.Contains(header.Get("Server"), "Caddy") {
-		t.Errorf("the client was told %v", header)
-	}
-}
-
-func TestAnOversizedHeaderIsRefused(t *testing.T) {
-	t.Parallel()
-	e := newEdge(t)
-	e.start()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+e.http+"/", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Long", strings.Repeat("x", 80<<10))
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("the answer is %s", res.Status)
-	}
-}
-
-func TestSIGTERMFinishesWhatIsInFlight(t *testing.T) {
-	t.Parallel()
-	blue := newReplica(t, "blue")
-	e := newEdge(t)
-	e.start()
-	e.set(ask("", slot("blue", 100, blue)))
-	e.healthy()
-	res, err := http.Get("http://" + e.http + "/slow?ms=1500")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if code := e.end(syscall.SIGTERM); code != 0 {
-		t.Errorf("the edge ended with %d", code)
-	}
-	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "begun ended" {
-		t.Errorf("the answer in flight is %q, %v", body, err)
-	}
-}
-
-func TestAKilledEdgeComesBackWithItsWeights(t *testing.T) {
-	t.Parallel()
-	blue, green := newReplica(t, "blue"), newReplica(t, "green")
-	e := newEdge(t)
-	e.start()
-	before := e.set(ask("", slot("blue", 30, blue), slot("green", 70, green)))
-	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
-		e.end(signal)
-		began := time.Now()
-		e.launch()
-		e.eventually("a request is answered", func() error {
-			a, err := fetch(http.DefaultClient, "http://"+e.http+"/")
-			if err == nil && a.status != http.StatusOK {
-				err = fmt.Errorf("status %d", a.status)
-			}
-			return err
-		})
-		t.Logf("after %v the first answer came within %v of the start", signal, time.Since(began).Round(time.Millisecond))
-		e.eventually("the admin socket answers", func() error { _, err := e.command("", "healthcheck"); return err })
-		after := e.state()
-		if after.Generation != before.Generation || after.Slots["green"].Weight != 70 || after.Slots["blue"].Weight != 30 {
-			t.Errorf("after %v: %+v", signal, after)
-		}
-	}
 }
