@@ -122,10 +122,12 @@ func TestARestartLosesWhatItMeetsAndNoMore(t *testing.T) {
 	server.Listener.Close()
 	server.CloseClientConnections()
 	until(t, "a lost request", func() bool { return p.ledger.account().Lost > 0 })
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var listener net.Listener
+	until(t, "the port is free", func() bool { // a connection of somebody else may have it meanwhile
+		var err error
+		listener, err = net.Listen("tcp", address)
+		return err == nil
+	})
 	second := &service{version: "v2", all: newCounter(50)}
 	again := &http.Server{Handler: second}
 	var serving sync.WaitGroup
@@ -223,8 +225,8 @@ func TestAStandstillNeitherSlowsTheStreamNorHidesInIt(t *testing.T) {
 	gate.Lock()
 	from := time.Now()
 	<-time.After(standstill)
-	gate.Unlock()
 	to := time.Now()
+	gate.Unlock()
 	until(t, "everything that was due is sent", func() bool { return p.ledger.account().Sent > p.ledger.first(to) })
 	account := p.Stop(t.Context())
 	balanced(t, account)

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,7 +132,7 @@ func (d drawing) marks() []tick {
 	var all []tick
 	free := px(0)
 	for _, phase := range d.report.Phases {
-		label := ""
+		var label string
 		switch phase.Phase {
 		case release.PhaseCanary:
 			label = fmt.Sprintf("%d %%", phase.Percent)
@@ -178,8 +179,8 @@ func (d drawing) requests() chart {
 			upper[i] = base[i] + float64(p.slots[slot].Requests)/float64(d.each)
 			area.point("ML"[min(i, 1)], d.middle(p), c.level(upper[i]/top))
 		}
-		for i := len(base) - 1; i >= 0; i-- {
-			area.point('L', d.middle(d.points[i]), c.level(base[i]/top))
+		for i, lower := range slices.Backward(base) {
+			area.point('L', d.middle(d.points[i]), c.level(lower/top))
 		}
 		area.WriteByte('Z')
 		c.Shapes = append(c.Shapes, shape{Class: "area " + slotClass(d.report, slot), Path: area.String()})

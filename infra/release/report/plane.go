@@ -37,11 +37,15 @@ type tick struct {
 // ticks are moments at round times, at most eight of them.
 func (s span) ticks() []tick {
 	every := time.Second
-	for _, candidate := range []time.Duration{2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400} {
+	for _, candidate := range []time.Duration{
+		2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
+		time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+		time.Hour, 2 * time.Hour, 6 * time.Hour, 24 * time.Hour,
+	} {
 		if s.to.Sub(s.from) <= 8*every {
 			break
 		}
-		every = candidate * time.Second
+		every = candidate
 	}
 	var all []tick
 	for t := s.from.UTC().Truncate(every).Add(every); t.Before(s.to) && len(all) < 100; t = t.Add(every) {

@@ -86,8 +86,8 @@ func fill(v reflect.Value, with string) {
 		if v.Type() == reflect.TypeFor[time.Time]() {
 			return
 		}
-		for i := range v.NumField() {
-			fill(v.Field(i), with)
+		for _, field := range v.Fields() {
+			fill(field, with)
 		}
 	case reflect.Pointer:
 		if v.IsNil() {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"bookshelf/infra/release"
@@ -24,17 +25,19 @@ type step struct {
 // steps groups the verdicts, which are in the order of time.
 func steps(verdicts []release.Verdict) []step {
 	var all []step
-	for begin, end := 0, 0; begin < len(verdicts); begin = end {
-		first := verdicts[begin]
-		for end = begin; end < len(verdicts) && verdicts[end].Phase == first.Phase && verdicts[end].Percent == first.Percent; {
-			end++
+	for len(verdicts) > 0 {
+		first := verdicts[0]
+		end := slices.IndexFunc(verdicts, func(v release.Verdict) bool { return v.Phase != first.Phase || v.Percent != first.Percent })
+		if end < 0 {
+			end = len(verdicts)
 		}
 		last := verdicts[end-1]
-		s := step{Name: phaseName(first.Phase, first.Percent), Last: last, Open: last.Decision != release.Pass, Earlier: verdicts[begin : end-1]}
+		s := step{Name: phaseName(first.Phase, first.Percent), Last: last, Open: last.Decision != release.Pass, Earlier: verdicts[:end-1]}
 		s.Omitted = max(0, len(s.Earlier)-maxVerdicts)
 		s.Earlier = s.Earlier[s.Omitted:]
-		s.Counts = decisions(verdicts[begin:end])
+		s.Counts = decisions(verdicts[:end])
 		all = append(all, s)
+		verdicts = verdicts[end:]
 	}
 	return all
 }
