@@ -57,7 +57,7 @@ func newEnvironment(t *testing.T, settings ...string) *environment {
 	e.must(os.Symlink(filepath.Join(clone, ".tools"), filepath.Join(e.root, ".tools")))
 	lines := append([]string{
 		"config:", fmt.Sprintf("  bookshelf:port: %q", fmt.Sprint(port)), "  bookshelf:shutdownGrace: 0s", `  bookshelf:appMemoryMiB: "96"`,
-		`  bookshelf:databaseMemoryMiB: "256"`, "  bookshelf:release: {profile: fast, bake: 6s}",
+		`  bookshelf:databaseMemoryMiB: "256"`, "  bookshelf:release: {profile: fast, bake: 6s, steps: [10, 50, 100]}",
 	}, settings...)
 	e.must(os.WriteFile(filepath.Join(infra, "Pulumi."+e.name+".yaml"), []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	t.Cleanup(func() {
@@ -197,10 +197,18 @@ type report struct {
 	RollbackMS float64 `json:"rollback_ms"`
 }
 
+// rate is how many requests the probe sends in a second. The short form shares its machine with other tests' leavings.
+func rate() string {
+	if full() {
+		return "100"
+	}
+	return "50"
+}
+
 // release releases an image and returns the report and the exit code.
 func (e *environment) release(image string, args ...string) (report, int) {
 	e.t.Helper()
-	out := e.run(e.t.Context(), append([]string{"release", "--image", image}, args...)...)
+	out := e.run(e.t.Context(), append([]string{"release", "--image", image, "--rate", rate()}, args...)...)
 	return e.reportOf(out), out.code
 }
 

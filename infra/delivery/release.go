@@ -19,6 +19,8 @@ type ReleaseOptions struct {
 	// Profile names another profile than the environment's, "" for none; Bake is another length of the bake, negative for none.
 	Profile string
 	Bake    time.Duration
+	// Rate is another number of probe requests per second than the service's, 0 for none.
+	Rate float64
 	// Progress is told what happens while it happens.
 	Progress func(release.Progress)
 }
@@ -48,7 +50,7 @@ func (o *Operator) Release(ctx context.Context, name, image string, options Rele
 	live := s.slots.LiveSlot()
 	r := run{
 		target:  &target{session: s, image: image, count: live.Replicas},
-		profile: profile, progress: options.Progress, to: image,
+		profile: profile, options: options, to: image,
 		do: func(r release.Release, ctx context.Context, order release.Order) release.Report {
 			return r.Run(ctx, order)
 		},
@@ -58,9 +60,9 @@ func (o *Operator) Release(ctx context.Context, name, image string, options Rele
 
 // run is one change of the slot that serves.
 type run struct {
-	target   *target
-	profile  release.Profile
-	progress func(release.Progress)
+	target  *target
+	profile release.Profile
+	options ReleaseOptions
 	// to is the image that is to serve.
 	to string
 	do func(release.Release, context.Context, release.Order) release.Report
@@ -72,6 +74,12 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 	config, err := probe.Parse(string(s.config.Service.Probe))
 	if err != nil {
 		return release.Report{}, &UsageError{Problem: fmt.Sprintf("%s:service: probe: %v", environment.Namespace, err)}
+	}
+	if r.options.Rate != 0 {
+		config.Rate = r.options.Rate
+		if err := config.Validate(); err != nil {
+			return release.Report{}, &UsageError{Problem: err.Error()}
+		}
 	}
 	order := release.Order{
 		ID: id, Environment: s.name,
@@ -90,7 +98,7 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 		return release.Report{}, fmt.Errorf("%w: is %s where this machine reaches the edge? Otherwise set %s:url", err, s.config.URL, environment.Namespace)
 	}
 	machine := release.Release{
-		Target: t, Traffic: t.probe, Journal: release.FileJournal(s.Layout.JournalFile(s.name)), Profile: r.profile, Progress: r.progress,
+		Target: t, Traffic: t.probe, Journal: release.FileJournal(s.Layout.JournalFile(s.name)), Profile: r.profile, Progress: r.options.Progress,
 	}
 	report := r.do(machine, ctx, order)
 	report.To.Version = t.versions[order.To.Slot]
@@ -228,7 +236,7 @@ func (o *Operator) Rollback(ctx context.Context, name string, options ReleaseOpt
 		t.image = "" // as it was
 	}
 	return s.carryOut(ctx, run{
-		target: t, profile: profile, progress: options.Progress, to: former.Image,
+		target: t, profile: profile, options: options, to: former.Image,
 		do: func(r release.Release, ctx context.Context, order release.Order) release.Report {
 			return r.SwitchBack(ctx, order)
 		},

@@ -89,7 +89,7 @@ var defaults = map[string]string{
 	"appCpus":           "1",
 	"databaseMemoryMiB": "512",
 	"databaseCpus":      "1",
-	"edgeMemoryMiB":     "128",
+	"edgeMemoryMiB":     "256",
 	"edgeCpus":          "1",
 	"shutdownGrace":     "2s",
 	"logLevel":          "info",

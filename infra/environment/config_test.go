@@ -29,7 +29,7 @@ func TestDefaultsMakeAWorkingConfiguration(t *testing.T) {
 		Name: "dev", Image: someImage, DatabaseImage: "postgres:17-trixie",
 		Bind: "127.0.0.1", Port: 8080, URL: "http://127.0.0.1:8080", Replicas: 1,
 		TLS: TLS{Mode: TLSOff, Port: 8443, Directory: "https://acme-v02.api.letsencrypt.org/directory"},
-		App: Limits{MemoryMiB: 128, CPUs: "1"}, Database: Limits{MemoryMiB: 512, CPUs: "1"}, Edge: Limits{MemoryMiB: 128, CPUs: "1"},
+		App: Limits{MemoryMiB: 128, CPUs: "1"}, Database: Limits{MemoryMiB: 512, CPUs: "1"}, Edge: Limits{MemoryMiB: 256, CPUs: "1"},
 		ShutdownGrace: 2 * time.Second, LogLevel: "info", Verify: Verification{Mode: VerifyOff},
 		Service: service, Release: json.RawMessage("{}"),
 	}

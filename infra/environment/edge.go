@@ -63,6 +63,8 @@ func (e *environment) edgeEnv() map[string]string {
 	env := map[string]string{
 		"EDGE_HTTP_ADDR": fmt.Sprintf(":%d", edgeHTTPPort),
 		"EDGE_TLS":       e.config.TLS.Mode,
+		// The collector works harder rather than let the kernel end the one way in.
+		"GOMEMLIMIT": fmt.Sprintf("%dMiB", e.config.Edge.MemoryMiB*9/10),
 	}
 	if e.config.TLS.Mode == TLSOff {
 		return env

@@ -32,7 +32,7 @@ const bookService = `{
   "environment": {"HTTP_REQUEST_TIMEOUT": "12s"},
   "smoke": ["/version", "/api/v1/books?limit=1"],
   "probe": {
-    "rate": 200,
+    "rate": 100,
     "shares": {"read": 0.75, "write": 0.2, "slow": 0.05},
     "fresh": 0.2,
     "timeout": "15s",

@@ -21,6 +21,7 @@ func (d *deliver) releaseFlags(cmd *cobra.Command) *delivery.ReleaseOptions {
 	cmd.Flags().StringVar(&options.Profile, "profile", "", "standard or fast, instead of the environment's own")
 	cmd.Flags().DurationVar(&options.Bake, "bake", -time.Nanosecond, "how long the former slot is kept warm, instead of the profile's")
 	cmd.Flags().Lookup("bake").DefValue = ""
+	cmd.Flags().Float64Var(&options.Rate, "rate", 0, "requests per second that the probe sends, instead of the service's own")
 	return options
 }
 
