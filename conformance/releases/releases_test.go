@@ -104,16 +104,18 @@ func (e *environment) wantRolledBack(what string, r report, code int, reason str
 func TestAReleaseLosesNothingAndABadOneTakesItselfBack(t *testing.T) {
 	t.Parallel()
 	base := product(t)
+	// Images first: they can go only after the environment.
+	v1, v2, bad := images.Product(t, base, "v1"), images.Product(t, base, "v2"), images.Faulty(t, base, "v3", "errors")
 	e := newEnvironment(t, `  bookshelf:replicas: "2"`)
-	e.up(images.Product(t, base, "v1"))
+	e.up(v1)
 
-	r, code := e.release(images.Product(t, base, "v2"))
+	r, code := e.release(v2)
 	e.wantReleased("good: v2", r, code)
 	if len(r.Verdicts) < 3 || r.SwitchMS <= 0 {
 		t.Errorf("%d verdicts, switched in %.0f ms", len(r.Verdicts), r.SwitchMS)
 	}
 
-	r, code = e.release(images.Faulty(t, base, "v3", "errors"))
+	r, code = e.release(bad)
 	e.wantRolledBack("bad: 20 % errors on one route", r, code, "error ratio")
 	e.wantNothingLost("bad: 20 % errors on one route", r)
 
@@ -133,13 +135,13 @@ func TestGoodReleasesInARowLoseNothing(t *testing.T) {
 		t.Skip("make e2e runs it: twenty releases take a quarter of an hour")
 	}
 	base := product(t)
+	// Two versions take turns: what is released is what differs from what serves.
+	versions := []string{images.Product(t, base, "v0"), images.Product(t, base, "v1")}
 	e := newEnvironment(t)
-	e.up(images.Product(t, base, "v0"))
+	e.up(versions[0])
 	const releases = 20
 	for n := range releases {
-		// Two binaries take turns: what is released is what differs from what serves.
-		version := []string{"v1", "v0"}[n%2]
-		r, code := e.release(images.Product(t, base, version), "--bake", "2s")
+		r, code := e.release(versions[(n+1)%2], "--bake", "2s")
 		e.wantReleased(fmt.Sprintf("good %d", n+1), r, code)
 		if t.Failed() {
 			break
@@ -154,9 +156,8 @@ func TestEveryKindOfBadReleaseTakesItselfBack(t *testing.T) {
 		t.Skip("make e2e runs it: one of them is in the short form")
 	}
 	base := product(t)
-	e := newEnvironment(t)
-	e.up(images.Product(t, base, "v1"))
-	for _, bad := range []struct {
+	good := images.Product(t, base, "v1")
+	kinds := []struct {
 		fault    string
 		settings []string
 		reason   string
@@ -171,13 +172,19 @@ func TestEveryKindOfBadReleaseTakesItselfBack(t *testing.T) {
 		{fault: "slow", reason: "slow requests"},
 		{fault: "late", settings: []string{"BOOKD_FAULT_AFTER=45s"}, reason: "error ratio", bake: "2m", share: 50},
 		{fault: "leak", settings: []string{"BOOKD_FAULT_RATE=4"}, reason: "app-", bake: "2m", share: 100},
-	} {
-		image := images.Faulty(t, base, "v2", bad.fault, bad.settings...)
+	}
+	faulty := map[string]string{}
+	for _, bad := range kinds {
+		faulty[bad.fault] = images.Faulty(t, base, "v2", bad.fault, bad.settings...)
+	}
+	e := newEnvironment(t)
+	e.up(good)
+	for _, bad := range kinds {
 		args := []string{}
 		if bad.bake != "" {
 			args = append(args, "--bake", bad.bake)
 		}
-		r, code := e.release(image, args...)
+		r, code := e.release(faulty[bad.fault], args...)
 		what := "bad: " + bad.fault
 		e.wantRolledBack(what, r, code, bad.reason)
 		if met := 100 * float64(r.Account.Failed+r.Account.Lost) / float64(max(r.Account.Sent, 1)); met > bad.share {
