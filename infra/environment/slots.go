@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -55,9 +56,7 @@ func (s Slots) LiveSlot() Slot { return s.Slots[s.Live] }
 // With returns the slots with one of them filled anew.
 func (s Slots) With(name string, slot Slot) Slots {
 	changed := Slots{Live: s.Live, Slots: map[string]Slot{}}
-	for other, kept := range s.Slots {
-		changed.Slots[other] = kept
-	}
+	maps.Copy(changed.Slots, s.Slots)
 	changed.Slots[name] = slot
 	return changed
 }

@@ -68,7 +68,7 @@ func (d *deliver) concluded(r release.Report, err error) error {
 	if r.ID == "" {
 		return err
 	}
-	if printed := d.print(r, func(w io.Writer) { report.Text(w, r) }); err == nil {
+	if printed := d.print(r, inWords(r)); err == nil {
 		err = printed
 	}
 	switch {
@@ -81,6 +81,11 @@ func (d *deliver) concluded(r release.Report, err error) error {
 	default:
 		return exitError(exitFailed)
 	}
+}
+
+// inWords writes a report for a terminal, which is not asked whether it has taken it.
+func inWords(r release.Report) func(io.Writer) {
+	return func(w io.Writer) { _ = report.Text(w, r) }
 }
 
 func (d *deliver) rollbackCommand() *cobra.Command {
@@ -98,7 +103,7 @@ served before, or fills it again with the image that it had, tries it, and gives
 			result, err := o.Rollback(cmd.Context(), d.environment, *options)
 			if result.Outcome == release.OutcomeRolledBack && err == nil {
 				// That is what was asked for.
-				return d.print(result, func(w io.Writer) { report.Text(w, result) })
+				return d.print(result, inWords(result))
 			}
 			return d.concluded(result, err)
 		})
@@ -183,7 +188,7 @@ func (d *deliver) reportCommand() *cobra.Command {
 					return err
 				}
 				return d.print(r, func(w io.Writer) {
-					report.Text(w, r)
+					inWords(r)(w)
 					fmt.Fprintf(w, "\npage: %s\n", page)
 				})
 			})

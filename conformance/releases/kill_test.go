@@ -1,0 +1,108 @@
+package releases
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"bookshelf/conformance/internal/images"
+)
+
+// journal is the phase that the release under way has written down, "" where there is none.
+func (e *environment) journal() string {
+	content, err := os.ReadFile(filepath.Join(e.root, ".bookshelf", e.name, "release.json"))
+	if err != nil {
+		return ""
+	}
+	var record struct{ Phase string }
+	if json.Unmarshal(content, &record) != nil {
+		return ""
+	}
+	return record.Phase
+}
+
+// TestAReleaseThatIsKilledConverges kills deliver in each phase. The service goes on answering, and the next run brings the release to
+// its end: back before the commit, forward from there on.
+func TestAReleaseThatIsKilledConverges(t *testing.T) {
+	t.Parallel()
+	if !full() {
+		t.Skip("make e2e runs it: unit tests kill at every single transition")
+	}
+	base := product(t)
+	versions := map[string]string{"v1": images.Product(t, base, "v1"), "v2": images.Product(t, base, "v2")}
+	e := newEnvironment(t)
+	e.up(versions["v1"])
+	for _, phase := range []string{"start", "canary", "bake", "commit", "retire"} {
+		before := e.version()
+		next := map[string]string{"v1": "v2", "v2": "v1"}[before]
+		process, out, wait := e.process(t.Context(), "release", "--image", versions[next], "--rate", rate())
+		e.must(process.Start())
+		e.until("in phase "+phase, func() bool { return e.journal() == phase })
+		e.must(process.Process.Kill())
+		wait()
+		if version := e.version(); version != before && version != next {
+			t.Errorf("killed in %s: version %s answers", phase, version)
+		}
+		if up := e.run(t.Context(), "up"); up.code != exitDone {
+			t.Errorf("killed in %s: up: exit code %d: %s (the release: %s)", phase, up.code, up.stderr, out.stderr)
+		}
+		want := before
+		if phase == "commit" || phase == "retire" {
+			want = next
+		}
+		if version := e.version(); version != want {
+			t.Errorf("killed in %s: version %s serves, want %s", phase, version, want)
+		}
+		if s := e.status(); !s.Healthy || s.weight(s.Live) != 100 || e.journal() != "" {
+			t.Errorf("killed in %s: status %+v, journal %q", phase, s, e.journal())
+		}
+	}
+
+	t.Run("a second release is told who is at it, and Ctrl-C takes the first back", func(t *testing.T) {
+		before := e.version()
+		next := map[string]string{"v1": "v2", "v2": "v1"}[before]
+		process, out, wait := e.process(t.Context(), "release", "--image", versions[next], "--rate", rate())
+		e.must(process.Start())
+		e.until("in the canary", func() bool { return e.journal() == "canary" })
+		if second := e.run(t.Context(), "release", "--image", versions[next]); second.code != exitFailed {
+			t.Errorf("a second release: exit code %d: %s", second.code, second.stderr)
+		}
+		e.must(process.Process.Signal(os.Interrupt))
+		wait()
+		e.wantRolledBack("interrupted", e.reportOf(*out), out.code, "interrupted")
+	})
+
+	t.Run("a rollback by hand ends the release that is under way", func(t *testing.T) {
+		before := e.version()
+		next := map[string]string{"v1": "v2", "v2": "v1"}[before]
+		_, wait := e.start(t.Context(), "release", "--image", versions[next], "--rate", rate(), "--bake", "5m")
+		e.until("in the bake", func() bool { return e.journal() == "bake" })
+		if rollback := e.run(t.Context(), "rollback"); rollback.code != exitDone {
+			t.Errorf("rollback: exit code %d: %s", rollback.code, rollback.stderr)
+		}
+		wait()
+		if version := e.version(); version != before {
+			t.Errorf("version %s serves, want %s", version, before)
+		}
+	})
+
+	t.Run("an edge that is killed comes back as it was", func(t *testing.T) {
+		if os.Getuid() != 0 {
+			t.Skip("only root may end a container's process behind the engine's back")
+		}
+		before := e.status()
+		pid, err := strconv.Atoi(e.docker("inspect", "--format", "{{.State.Pid}}", e.container("edge")))
+		e.must(err)
+		e.must(syscall.Kill(pid, syscall.SIGKILL))
+		begun := time.Now()
+		e.until("healthy again", func() bool { return e.status().Healthy })
+		t.Logf("healthy again after %.1f s", time.Since(begun).Seconds())
+		if after := e.status(); after.Live != before.Live || after.weight(after.Live) != 100 {
+			t.Errorf("status %+v, before %+v", after, before)
+		}
+	})
+}
