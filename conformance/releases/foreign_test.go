@@ -8,11 +8,11 @@ import (
 
 // foreignService is what the stack says of a service that this repository knows nothing of: all that delivery asks of it.
 const foreignService = `  bookshelf:service:
-    version_header: X-Foreign-Version
+    version_header: X-Bookshelf-Version
     smoke: [/version]
     probe:
       shares: {read: 1, write: 0, slow: 0}
-      version_header: X-Foreign-Version
+      version_header: X-Bookshelf-Version
       read:
         - {path: /version, status: [200]}
         - {path: /items/1, status: [404]}`
