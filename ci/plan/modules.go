@@ -25,6 +25,7 @@ func Modules() []Module {
 		{Dir: "ci", Inputs: []string{"ci", "dagger.json", "go.work", "Dockerfile", ".github", "**/go.mod"}},
 		{Dir: "conformance", TestsOnly: true},
 		{Dir: "infra", Inputs: []string{"infra", "docs/*.md", "go.work"}},
+		{Dir: "infra/images/edge", Inputs: []string{"infra/images/edge"}},
 		{Dir: "tools", Inputs: []string{"tools", "go.work", "Dockerfile", "docker-compose.yml", ".golangci.yml"}},
 	}
 }
