@@ -162,6 +162,7 @@ func contractMetrics(t *testing.T) map[string][]string {
 	if !found {
 		t.Fatal("docs/contract.md has no table of metrics")
 	}
+	table, _, _ = strings.Cut(table, "\n## ")
 	word := regexp.MustCompile("`([a-z_]+)`")
 	all := map[string][]string{}
 	var labels []string
