@@ -27,6 +27,8 @@ func (e *environment) journal() string {
 
 // TestAReleaseThatIsKilledConverges kills deliver in each phase. The service goes on answering, and the next run brings the release to
 // its end: back before the commit, forward from there on.
+//
+//nolint:tparallel,paralleltest // the steps are an order
 func TestAReleaseThatIsKilledConverges(t *testing.T) {
 	t.Parallel()
 	if !full() {
