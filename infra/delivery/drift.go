@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bookshelf/infra/environment"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/stack"
 )
@@ -81,10 +82,11 @@ func (s *session) drift(ctx context.Context) (drift, error) {
 	return found, nil
 }
 
-// retired reports whether a container belongs to a slot that was taken out of service: it is stopped, and has to stay so.
+// retired reports whether a container belongs to a slot that serves nobody: it is stopped, and has to stay so.
 func (s *session) retired(container string) bool {
-	for name, slot := range s.slots.Slots {
-		if slot.Retired && (container == engineName(s.name, "migration-"+name) || strings.HasPrefix(container, engineName(s.name, "app-"+name+"-"))) {
+	for _, slot := range []string{environment.Blue, environment.Green} {
+		ours := container == engineName(s.name, "migration-"+slot) || strings.HasPrefix(container, engineName(s.name, "app-"+slot+"-"))
+		if ours && s.slots.Idle(slot) {
 			return true
 		}
 	}

@@ -109,7 +109,7 @@ func (o *Operator) checkParts(ctx context.Context, name string, instances []runt
 	}
 	for _, instance := range instances {
 		part := partOf(instance)
-		if slots.Slots[instance.Slot].Retired {
+		if slots.Idle(instance.Slot) {
 			part.Detail += ", retired"
 		} else if !instance.Serving() {
 			status.Problems = append(status.Problems, instance.Name+" is "+describe(instance))

@@ -44,7 +44,7 @@ func (t *target) Preflight(ctx context.Context) error {
 		return err
 	}
 	for _, instance := range instances {
-		if !t.slots.Slots[instance.Slot].Retired && !instance.Serving() {
+		if !t.slots.Idle(instance.Slot) && !instance.Serving() {
 			return fmt.Errorf("%s is %s: run `deliver up -e %s` first", instance.Name, describe(instance), t.name)
 		}
 	}
@@ -291,20 +291,43 @@ func (t *target) Retire(ctx context.Context, slot string) error {
 	if err != nil {
 		return err
 	}
-	retired.Retired, retired.Replicas = true, len(there)
-	if err := t.writeSlots(t.slots.With(slot, retired)); err != nil {
+	migration, err := t.migrated(ctx, slot)
+	if err != nil {
+		return err
+	}
+	slots := t.slots.Without(slot) // what never ran shows nothing: the next up clears it away
+	if migration != "" {
+		retired.Retired, retired.Replicas = true, len(there)
+		slots = t.slots.With(slot, retired)
+	}
+	if err := t.writeSlots(slots); err != nil {
 		return err
 	}
 	if _, err := t.edge.Set(ctx, t.change(map[string]int{environment.OtherSlot(slot): 100})); err != nil {
 		return err
 	}
 	problems := []error{t.saveLogs(ctx, slot)}
-	var names []string
+	names := []string{migration}
 	for _, instance := range there {
 		problems = append(problems, t.Platform.Stop(ctx, instance.ID))
 		names = append(names, instance.Name)
 	}
 	return errors.Join(append(problems, t.stack.Forgive(ctx, names))...)
+}
+
+// migrated returns the name of the container that a slot's migration ran in, well or not; "" where it never did.
+func (s *session) migrated(ctx context.Context, slot string) (string, error) {
+	instances, err := s.Platform.Instances(ctx, s.env)
+	if err != nil {
+		return "", err
+	}
+	for _, i := range instances {
+		ran := i.State == runtime.StateCompleted || i.State == runtime.StateFailed
+		if i.Component == "migration" && i.Slot == slot && ran && !i.StartedAt.IsZero() {
+			return i.Name, nil
+		}
+	}
+	return "", nil
 }
 
 // replicas lists the containers of a slot, whatever they do.

@@ -154,7 +154,7 @@ func (s *session) finish(ctx context.Context) error {
 	}
 	var problems []error
 	for _, instance := range instances {
-		if s.slots.Slots[instance.Slot].Retired {
+		if s.slots.Idle(instance.Slot) {
 			continue
 		}
 		if !instance.Serving() {

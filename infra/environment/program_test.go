@@ -366,3 +366,19 @@ func TestTheEdgeIsGivenItsCertificateAsAFile(t *testing.T) {
 		t.Error("a key is in the edge's inputs")
 	}
 }
+
+func TestASlotIsIdleUnlessItServes(t *testing.T) {
+	t.Parallel()
+	slots := Slots{Live: Blue, Slots: map[string]Slot{Blue: {Replicas: 1}, Green: {Retired: true}}}
+	for slot, want := range map[string]bool{Blue: false, Green: true, "": false} {
+		if got := slots.Idle(slot); got != want {
+			t.Errorf("slot %q is idle: %t, want %t", slot, got, want)
+		}
+	}
+	if !slots.Without(Green).Idle(Green) {
+		t.Error("what is left of a slot that was emptied is not idle")
+	}
+	if (Slots{}).Idle(Blue) {
+		t.Error("a slot is idle in an environment of which nothing is known")
+	}
+}

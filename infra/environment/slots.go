@@ -72,6 +72,12 @@ func (s Slots) Serving() map[string]Slot {
 	return serving
 }
 
+// Idle reports whether a slot is one that serves nobody: what is left of it is there for a look, and should not run.
+func (s Slots) Idle(name string) bool {
+	_, serves := s.Serving()[name]
+	return len(s.Slots) > 0 && name != "" && !serves
+}
+
 // Without returns the slots with one of them empty.
 func (s Slots) Without(name string) Slots {
 	changed := s.With(name, Slot{})
