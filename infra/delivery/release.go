@@ -257,16 +257,7 @@ func (s *session) former() (release.Version, error) {
 	return release.Version{}, &UsageError{Problem: fmt.Sprintf("there is no release of %s that could be taken back (see `deliver history -e %s`)", s.name, s.name)}
 }
 
-// Promote releases in one environment the very image that has stood its bake in another.
-func (o *Operator) Promote(ctx context.Context, from, to string, options ReleaseOptions) (release.Report, error) {
-	image, err := o.Promotable(from)
-	if err != nil {
-		return release.Report{}, err
-	}
-	return o.Release(ctx, to, image, options)
-}
-
-// Promotable is the image that serves in an environment, if it came there by a release that ended well.
+// Promotable is the image that serves in an environment, if it came there by a release that ended well: what may be released elsewhere.
 func (o *Operator) Promotable(name string) (string, error) {
 	history, err := o.History(name)
 	if err != nil {

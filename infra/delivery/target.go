@@ -270,7 +270,7 @@ func observation(answers []edge.Answer) release.Observation {
 
 // Commit implements release.Target.
 func (t *target) Commit(ctx context.Context, slot string) error {
-	slots := t.slots.With(slot, t.slots.Slots[slot])
+	slots := t.slots
 	slots.Live = slot
 	if err := t.writeSlots(slots); err != nil {
 		return err
