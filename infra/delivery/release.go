@@ -90,7 +90,7 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 		order.Verified = fmt.Sprintf("signed with %s, SBOM of %d components", s.verified.Signer, s.verified.Components)
 	}
 	t := r.target
-	t.folder = s.historyDir(s.name, id)
+	t.folder, t.reads = s.historyDir(s.name, id), config.Reads(id)
 	if order.From.Version, err = t.version(ctx, order.From.Slot); err != nil {
 		return release.Report{}, err
 	}

@@ -27,6 +27,8 @@ type target struct {
 	count int
 	// folder is where the release keeps what it leaves.
 	folder string
+	// reads are the requests of a load.
+	reads []probe.Request
 	// probe is told which version has to answer; nil where nothing is accounted for.
 	probe *probe.Probe
 	// versions are what slots call themselves, as far as they were asked.
@@ -178,6 +180,30 @@ func (t *target) Smoke(ctx context.Context, slot string) error {
 		}
 	}
 	return nil
+}
+
+// LoadBoth implements release.Target. The edge's container sends the load: it is as near to the replicas as clients' requests come.
+func (t *target) LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]release.Sample, error) {
+	order := edge.Load{
+		Slots: []string{t.slots.Live, environment.OtherSlot(t.slots.Live)}, Rate: rate, Seconds: duration.Seconds(), WarmUp: warmUp, TimeoutSeconds: 15,
+	}
+	for _, read := range t.reads {
+		order.Requests = append(order.Requests, edge.LoadRequest{Method: read.Method, Path: read.Path, Headers: read.Headers, Status: read.Status})
+	}
+	met, err := t.edge.Load(ctx, order)
+	if err != nil {
+		return nil, err
+	}
+	samples := map[string]release.Sample{}
+	for slot, m := range met {
+		s := release.Sample{Requests: m.Requests, Failed: m.Failed, Lost: m.Lost}
+		for _, microseconds := range m.Microseconds {
+			s.Latencies = append(s.Latencies, time.Duration(microseconds)*time.Microsecond)
+		}
+		slices.Sort(s.Latencies)
+		samples[slot] = s
+	}
+	return samples, nil
 }
 
 // tail is the end of what a replica said, as far as it fits a message.

@@ -111,7 +111,7 @@ func (f FileJournal) syncFolder() error {
 // check returns what a record lacks to be acted on.
 func (r Record) check() error {
 	switch r.Phase {
-	case PhasePreflight, PhaseRestore, PhaseStart, PhaseSmoke, PhaseCanary, PhaseBake, PhaseCommit, PhaseRetire, PhaseRollback:
+	case PhasePreflight, PhaseRestore, PhaseStart, PhaseSmoke, PhaseLoad, PhaseCanary, PhaseBake, PhaseCommit, PhaseRetire, PhaseRollback:
 	default:
 		return fmt.Errorf("%q is no phase to carry on from", r.Phase)
 	}

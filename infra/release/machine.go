@@ -182,6 +182,11 @@ func (x *run) release(ctx context.Context) error {
 	if err := x.phase(ctx, PhaseSmoke, 0, func(ctx context.Context) error { return x.smoke(ctx, to) }); err != nil {
 		return err
 	}
+	if x.profile.Load > 0 {
+		if err := x.phase(ctx, PhaseLoad, 0, x.bear); err != nil {
+			return err
+		}
+	}
 	for _, percent := range x.profile.Steps {
 		err := x.phase(ctx, PhaseCanary, percent, func(ctx context.Context) error {
 			began := time.Now() // what is lost while the edge shifts belongs to the step

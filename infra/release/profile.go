@@ -22,6 +22,10 @@ type Profile struct {
 	Hold time.Duration
 	// Every is how often the new slot is judged.
 	Every time.Duration
+	// Load is how long a turn of the load on both slots takes before the new one gets any traffic, 0 for none. LoadRate is how many
+	// requests a second each slot gets.
+	Load     time.Duration
+	LoadRate int
 	// Lease is how long the edge keeps a share that nobody renews. It also bounds the attempts to shift back: when it has run out, the
 	// edge has done it by itself.
 	Lease time.Duration
@@ -44,6 +48,8 @@ type Rules struct {
 	// SlowFactor and SlowAddition move the old slot's 90th percentile, whichever moves it further. Slow is what takes longer.
 	SlowFactor   float64
 	SlowAddition time.Duration
+	// P50Ratio and P99Ratio are how many times the old slot's median and 99th percentile the new one's may be under the same load.
+	P50Ratio, P99Ratio float64
 }
 
 // Profiles are the profiles by name: "standard" for an environment that matters, "fast" for one at a desk and for tests.
@@ -51,19 +57,19 @@ var Profiles = map[string]Profile{
 	"standard": profile("standard", func(*Profile) {}),
 	"fast": profile("fast", func(p *Profile) {
 		p.Step, p.Hold, p.Bake = 3*time.Second, time.Minute, 10*time.Second
-		p.Rules.MinSamples = 60
+		p.Load, p.Rules.MinSamples = 3*time.Second, 60
 	}),
 }
 
 func profile(name string, change func(*Profile)) Profile {
 	p := Profile{
 		Name: name, Steps: []int{5, 25, 50, 100}, Step: time.Minute, Hold: 5 * time.Minute, Bake: 10 * time.Minute,
-		Every: time.Second, Lease: 30 * time.Second,
+		Every: time.Second, Load: 30 * time.Second, LoadRate: 50, Lease: 30 * time.Second,
 		Preflight: 2 * time.Minute, Restore: 30 * time.Minute, Start: 5 * time.Minute, Smoke: 30 * time.Second,
 		Commit: 5 * time.Minute, Drain: time.Minute,
 		Rules: Rules{
 			Confidence: 0.99, MinSamples: 250, Fewest: 20, ErrorTolerance: 0.01, SlowTolerance: 0.1, Risk: 0.01,
-			SlowFactor: 1.5, SlowAddition: 20 * time.Millisecond,
+			SlowFactor: 1.5, SlowAddition: 20 * time.Millisecond, P50Ratio: 1.5, P99Ratio: 2,
 		},
 	}
 	change(&p)

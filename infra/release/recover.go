@@ -74,7 +74,7 @@ func remedy(environment string) string {
 // notUndone lists what going back from where a release has come to leaves as it is.
 func notUndone(r Record) []string {
 	left := []string{"the schema stays expanded: the former version works with it, and the next release finds it done"}
-	if r.Phase != PhaseStart && r.Phase != PhaseSmoke {
+	if r.Phase != PhaseStart && r.Phase != PhaseSmoke && r.Phase != PhaseLoad {
 		left = append(left, "what was written meanwhile stays written, also through the new version")
 	}
 	if r.RestorePoint != "" {

@@ -17,6 +17,7 @@ const (
 	PhaseRestore   Phase = "restore"   // a restore point of the data, to be had before the schema changes
 	PhaseStart     Phase = "start"     // the schema is expanded and the standby slot comes up, healthy, without traffic
 	PhaseSmoke     Phase = "smoke"     // the standby slot answers as it should, asked directly
+	PhaseLoad      Phase = "load"      // both slots take the same load, past the edge's weights: does the standby slot bear it as well?
 	PhaseCanary    Phase = "canary"    // a growing share of the traffic, up to all of it
 	PhaseBake      Phase = "bake"      // all of the traffic, with the former slot kept warm
 	PhaseCommit    Phase = "commit"    // the stack's state names the new slot as live: from here on there is only forward
@@ -37,6 +38,10 @@ type Target interface {
 	Start(ctx context.Context, slot string) error
 	// Smoke asks each replica of a slot directly, past the edge.
 	Smoke(ctx context.Context, slot string) error
+	// LoadBoth sends so many reads a second to each of both slots for a time, past the edge's weights and in turns, each at its moment whether
+	// or not others have been answered (an open loop). It returns what they met by slot; the first warmUp requests of each slot count, but
+	// their latencies do not.
+	LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]Sample, error)
 	// Shift gives a slot this share of the traffic in percent, and the rest to the other, at once and together. With a lease the edge
 	// returns all of it to the other slot by itself when Shift is not called again within that time; 0 is for good.
 	Shift(ctx context.Context, slot string, percent int, lease time.Duration) error
@@ -239,12 +244,12 @@ type Check struct {
 	Name     string   `json:"name"`
 	Decision Decision `json:"decision"`
 	// New and Old are the two values, Low and High the bounds of their difference: High at the profile's confidence, Low at that of all
-	// looks of the step together, which is further away.
+	// looks of the step together, which is further away. Of a quantile, the values are in milliseconds and the bounds those of their ratio.
 	New  float64 `json:"new"`
 	Old  float64 `json:"old"`
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
-	// Threshold is the difference that is tolerated.
+	// Threshold is the difference, or the ratio, that is tolerated.
 	Threshold float64 `json:"threshold"`
 	// NewSamples and OldSamples are how many requests they were taken from.
 	NewSamples int `json:"new_samples"`

@@ -30,6 +30,8 @@ func (p *Profile) settings() []setting {
 		duration("hold", &p.Hold, 0, time.Hour),
 		duration("bake", &p.Bake, 0, time.Hour),
 		duration("every", &p.Every, 100*time.Millisecond, time.Minute),
+		duration("load", &p.Load, 0, time.Hour),
+		count("load_rate", &p.LoadRate, 1, 1000),
 		duration("lease", &p.Lease, 5*time.Second, time.Hour),
 		duration("preflight", &p.Preflight, time.Second, 24*time.Hour),
 		duration("restore", &p.Restore, time.Second, 7*24*time.Hour),
@@ -45,6 +47,8 @@ func (p *Profile) settings() []setting {
 		number("risk", &p.Rules.Risk, 0.0001, 1),
 		number("slow_factor", &p.Rules.SlowFactor, 1, 100),
 		duration("slow_addition", &p.Rules.SlowAddition, 0, time.Minute),
+		number("p50_ratio", &p.Rules.P50Ratio, 1, 100),
+		number("p99_ratio", &p.Rules.P99Ratio, 1, 100),
 	}
 }
 

@@ -92,6 +92,15 @@ func (s slots) inFlight(ctx context.Context, slot string) (left int, err error) 
 	return left, err
 }
 
+// alive says what has become of a slot's replicas: which has crashed, or why that is not known in time.
+func (s slots) alive(ctx context.Context, slot string) (crashed, unknown error) {
+	err := within(ctx, callTimeout, "look after "+slot, func(ctx context.Context) error { return s.Alive(ctx, slot) })
+	if errors.Is(err, errLate) {
+		return nil, err
+	}
+	return err, nil
+}
+
 // standDown drains a slot and stops it. It never cuts a request short: a slot that cannot be drained stays up.
 func (s slots) standDown(ctx context.Context, slot string) error {
 	if err := s.drain(ctx, slot); err != nil {

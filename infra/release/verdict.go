@@ -41,13 +41,16 @@ type Side struct {
 
 // Judge compares the new slot with the old one. It fails when one check does, passes when all do, and is inconclusive otherwise.
 func Judge(e Evidence, rules Rules) Verdict {
-	v := Verdict{At: e.At, Phase: e.Phase, Percent: e.Percent, Decision: Pass, Checks: []Check{
-		probeErrors(e, rules), probeSlow(e, rules), metricErrors(e, rules), metricSlow(e, rules),
-	}}
+	return e.verdict(probeErrors(e, rules), probeSlow(e, rules), metricErrors(e, rules), metricSlow(e, rules))
+}
+
+// verdict is what checks of the evidence come to.
+func (e Evidence) verdict(checks ...Check) Verdict {
 	if e.Unknown != nil {
-		v.Checks = append(v.Checks, Check{Name: "replicas", Decision: Inconclusive, Why: e.Unknown.Error()})
+		checks = append(checks, Check{Name: "replicas", Decision: Inconclusive, Why: e.Unknown.Error()})
 	}
-	for _, c := range v.Checks {
+	v := Verdict{At: e.At, Phase: e.Phase, Percent: e.Percent, Decision: Pass, Checks: checks}
+	for _, c := range checks {
 		if c.Decision == Fail || c.Decision == Inconclusive && v.Decision == Pass {
 			v.Decision = c.Decision
 		}

@@ -76,9 +76,9 @@ func (w *watch) hold(ctx context.Context, s step) error {
 // look takes one look: is the new slot alive, and how does it compare?
 func (w *watch) look(ctx context.Context, s step, looks int) (Verdict, error) {
 	x, to := w.run, w.run.record.To.Slot
-	alive := within(ctx, callTimeout, "look after "+to, func(ctx context.Context) error { return x.Alive(ctx, to) })
-	if alive != nil && !errors.Is(alive, errLate) {
-		return Verdict{}, fmt.Errorf("%s: %w", s, alive)
+	crashed, unknown := x.alive(ctx, to)
+	if crashed != nil {
+		return Verdict{}, fmt.Errorf("%s: %w", s, crashed)
 	}
 	w.observe(ctx)
 	if x.report.DrainMS == 0 && s.percent == 100 {
@@ -90,7 +90,7 @@ func (w *watch) look(ctx context.Context, s step, looks int) (Verdict, error) {
 		return Verdict{}, fmt.Errorf("%s: held up for %s, longer than the edge keeps a share that nobody renews", s, late.Round(time.Second))
 	}
 	e := w.evidence(s, looks)
-	e.Unknown = alive
+	e.Unknown = unknown
 	verdict := Judge(e, x.profile.Rules)
 	if last := len(x.report.Verdicts) - 1; last < 0 || !sameStep(x.report.Verdicts[last], verdict) || x.report.Verdicts[last].Decision != verdict.Decision {
 		w.keep(verdict)

@@ -181,6 +181,35 @@ func (w *world) Smoke(ctx context.Context, slot string) error {
 	})
 }
 
+func (w *world) LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]Sample, error) {
+	met := map[string]Sample{}
+	err := w.do(ctx, "LoadBoth", func() error {
+		<-time.After(duration)
+		for _, slot := range []string{blue, green} {
+			var s Sample
+			for i := range int(duration.Seconds() * float64(rate)) {
+				a := answer{latency: 3 * time.Millisecond}
+				if w.behave != nil {
+					a = w.behave(slot, time.Now())
+				}
+				s.Requests++
+				switch {
+				case a.lost:
+					s.Lost++
+				case a.failed:
+					s.Failed++
+				case i >= warmUp:
+					s.Latencies = append(s.Latencies, a.latency)
+				}
+			}
+			slices.Sort(s.Latencies)
+			met[slot] = s
+		}
+		return nil
+	})
+	return met, err
+}
+
 func (w *world) Shift(ctx context.Context, slot string, percent int, lease time.Duration) error {
 	return w.do(ctx, "Shift", func() error {
 		if !w.up[slot] || !w.tried[slot] {
@@ -360,7 +389,7 @@ func survive(f func()) (dead bool) {
 func brisk() Profile {
 	p := Profiles["fast"]
 	p.Steps, p.Step, p.Bake, p.Hold, p.Drain = []int{50, 100}, time.Second, 2*time.Second, 10*time.Second, 3*time.Second
-	p.Lease = 7 * time.Second
+	p.Lease, p.Load = 7*time.Second, 2*time.Second
 	return p
 }
 

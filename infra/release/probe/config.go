@@ -75,6 +75,22 @@ type Request struct {
 	Key string
 }
 
+// Reads are the requests that change nothing, as they are sent for the first time in a run.
+func (c Config) Reads(run string) []Request {
+	w := newWords(c, run, time.Now())
+	reads := make([]Request, len(c.Read))
+	for i, read := range c.Read {
+		read.Path = w.fill(read.Path, i, 0)
+		headers := map[string]string{}
+		for name, value := range read.Headers {
+			headers[name] = w.fill(value, i, 0)
+		}
+		read.Headers = headers
+		reads[i] = read
+	}
+	return reads
+}
+
 var (
 	wordPattern   = regexp.MustCompile(`\{\{[^{}]*\}\}`)
 	tokenPattern  = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // RFC 9110, section 5.6.2

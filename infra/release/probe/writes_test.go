@@ -75,3 +75,15 @@ func TestNumbersOfARunAreItsOwn(t *testing.T) {
 		began = began.Add(seconds * time.Second) // the next run begins when this one ends
 	}
 }
+
+func TestReadsAreFilledAndLeaveTheConfigurationAlone(t *testing.T) {
+	t.Parallel()
+	c := Config{Rate: 100, Read: []Request{{Path: "/a?run={{run}}"}, {Path: "/b/{{n}}", Headers: map[string]string{"X-Run": "{{run}}"}}}}
+	reads := c.Reads("r7")
+	if reads[0].Path != "/a?run=r7" || reads[1].Path != "/b/1" || reads[1].Headers["X-Run"] != "r7" {
+		t.Errorf("have %v", reads)
+	}
+	if c.Read[1].Headers["X-Run"] != "{{run}}" {
+		t.Error("the configuration has changed")
+	}
+}

@@ -85,6 +85,35 @@ type Answer struct {
 	Error string `json:"error"`
 }
 
+// Load is an order to put the same load on slots, past their weights: to each so many requests a second, in turns, each when it is due
+// whether or not others have been answered.
+type Load struct {
+	Slots   []string `json:"slots"`
+	Rate    int      `json:"rate"` // requests per second and slot
+	Seconds float64  `json:"seconds"`
+	// WarmUp is how many requests of each slot are counted and not timed.
+	WarmUp         int           `json:"warm_up"`
+	TimeoutSeconds float64       `json:"timeout_seconds"`
+	Requests       []LoadRequest `json:"requests"`
+}
+
+// LoadRequest is one of the requests of a Load, which are sent in turn, and the statuses that are expected of it.
+type LoadRequest struct {
+	Method  string            `json:"method"`
+	Path    string            `json:"path"`
+	Headers map[string]string `json:"headers"`
+	Status  []int             `json:"status"`
+}
+
+// Loaded is what the requests of a Load met at one slot.
+type Loaded struct {
+	Requests int `json:"requests"`
+	Failed   int `json:"failed"`
+	Lost     int `json:"lost"`
+	// Microseconds are how long the answered ones took from the moment at which they were due.
+	Microseconds []int64 `json:"microseconds"`
+}
+
 // RefusedError is a change that the edge did not take: everything is as it was.
 type RefusedError struct{ Reason string }
 
@@ -125,6 +154,12 @@ func (c *Client) Scrape(ctx context.Context, slot string) ([]Answer, error) {
 func (c *Client) Fetch(ctx context.Context, slot, path string) ([]Answer, error) {
 	var answers []Answer
 	return answers, c.call(ctx, nil, &answers, "fetch", slot, path)
+}
+
+// Load puts a load on slots and returns what it met by slot, when it is over.
+func (c *Client) Load(ctx context.Context, load Load) (map[string]Loaded, error) {
+	var met map[string]Loaded
+	return met, c.call(ctx, load, &met, "load")
 }
 
 // call runs one of the edge's commands and decodes what it prints.

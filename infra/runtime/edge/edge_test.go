@@ -111,3 +111,26 @@ func TestWhatTheEdgeCannotDoIsAnError(t *testing.T) {
 		})
 	}
 }
+
+func TestALoadIsOneCommandThatPrintsWhatEachSlotMet(t *testing.T) {
+	t.Parallel()
+	var said string
+	p := &platform{instances: []runtime.Instance{running("1")}, command: func(_, arguments, stdin string) (int, string, string, error) {
+		said = arguments + " < " + stdin
+		return 0, `{"blue":{"requests":3,"failed":1,"lost":0,"microseconds":[200,100]},"green":{"requests":3,"failed":0,"lost":3,"microseconds":[]}}`, "", nil
+	}}
+	met, err := New(p, runtime.Environment{Name: "dev"}).Load(t.Context(), Load{
+		Slots: []string{"blue", "green"}, Rate: 50, Seconds: 1.5, WarmUp: 20, TimeoutSeconds: 15,
+		Requests: []LoadRequest{{Method: "GET", Path: "/", Status: []int{200}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `/edge load < {"slots":["blue","green"],"rate":50,"seconds":1.5,"warm_up":20,"timeout_seconds":15,"requests":[{"method":"GET","path":"/","headers":null,"status":[200]}]}`
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]Loaded{"blue": {3, 1, 0, []int64{200, 100}}, "green": {3, 0, 3, []int64{}}}, met); diff != "" {
+		t.Error(diff)
+	}
+}

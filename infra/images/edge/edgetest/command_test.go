@@ -202,3 +202,30 @@ func TestTheAccessLogIsJSONOnTheStandardOutput(t *testing.T) {
 		return fmt.Errorf("it is not in %s", e.output)
 	})
 }
+
+func TestLoadAsksEverySlotPastTheWeights(t *testing.T) {
+	t.Parallel()
+	blue, green := newReplica(t, "blue"), newReplica(t, "green")
+	e := newEdge(t)
+	e.start()
+	e.set(ask("", slot("blue", 100, blue), slot("green", 0, green)))
+	out, err := e.command(`{"slots":["blue","green"],"rate":50,"seconds":0.4,"warm_up":5,"timeout_seconds":5,"requests":[{"method":"GET","path":"/","status":[200]}]}`, "load")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var met map[string]struct {
+		Requests, Failed, Lost int
+		Microseconds           []int64
+	}
+	if err := json.Unmarshal([]byte(out), &met); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*replica{"blue": blue, "green": green} {
+		if m := met[name]; m.Requests != 20 || m.Failed+m.Lost != 0 || len(m.Microseconds) != 15 || r.requests.Load() != 20 {
+			t.Errorf("%s got %d requests, and it prints %s", name, r.requests.Load(), out)
+		}
+	}
+	if _, err := e.command(`{"slots":["red"]}`, "load"); err == nil || !strings.HasPrefix(err.Error(), "exit status 2: edge: rate = 0") {
+		t.Errorf("a wrong order: %v", err)
+	}
+}

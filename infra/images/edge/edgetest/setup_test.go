@@ -27,9 +27,10 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "edge")
-	out, err := exec.Command("go", "build", "-o", path, "..").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the edge: %w: %s", err, out)
+	for program, folder := range map[string]string{path: "..", path + "-server": "../server"} {
+		if out, err := exec.Command("go", "build", "-o", program, folder).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build the edge: %w: %s", err, out)
+		}
 	}
 	return path, nil
 })

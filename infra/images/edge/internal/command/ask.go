@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bookshelf/edge/internal/admin"
+	"bookshelf/edge/internal/load"
 	"bookshelf/edge/internal/slots"
 )
 
@@ -29,13 +30,9 @@ type answer struct {
 // ask asks all replicas of a slot at once, each for what where returns: HOST:PORT/PATH. A replica that does not answer is part of the
 // result, not an error.
 func ask(ctx context.Context, client *admin.Client, name string, where func(slots.ReplicaState) string, stdout io.Writer) error {
-	text, err := client.Slots(ctx)
+	state, err := stateOf(ctx, client)
 	if err != nil {
 		return err
-	}
-	var state slots.State
-	if err := json.Unmarshal(text, &state); err != nil {
-		return fmt.Errorf("read the slots: %w", err)
 	}
 	slot, known := state.Slots[name]
 	if !known {
@@ -53,6 +50,34 @@ func ask(ctx context.Context, client *admin.Client, name string, where func(slot
 	}
 	all.Wait()
 	return json.NewEncoder(stdout).Encode(answers)
+}
+
+func stateOf(ctx context.Context, client *admin.Client) (state slots.State, err error) {
+	text, err := client.Slots(ctx)
+	if err != nil {
+		return state, err
+	}
+	if err := json.Unmarshal(text, &state); err != nil {
+		return state, fmt.Errorf("read the slots: %w", err)
+	}
+	return state, nil
+}
+
+// press puts a load on slots.
+func press(ctx context.Context, client *admin.Client, stdin io.Reader, stdout io.Writer) error {
+	order, err := load.Parse(stdin)
+	if err != nil {
+		return err
+	}
+	state, err := stateOf(ctx, client)
+	if err != nil {
+		return err
+	}
+	results, err := load.Run(ctx, order, state)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(stdout).Encode(results)
 }
 
 func get(ctx context.Context, url string, into *answer) error {

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"bookshelf/edge/internal/admin"
+	"bookshelf/edge/internal/load"
 	"bookshelf/edge/internal/settings"
 	"bookshelf/edge/internal/slots"
 )
@@ -26,6 +25,8 @@ Usage: edge [COMMAND]
   scrape SLOT  print the metrics of every replica of a slot as JSON
   fetch SLOT PATH
                print what every replica of a slot answers to GET PATH as JSON
+  load         read an order as JSON, put the same load on slots past their weights, print what
+               its requests met
   version      print the version of the edge's Caddy
   help         print this text
 
@@ -45,24 +46,25 @@ func ExitCode(err error) int {
 	_, usage := errors.AsType[*usageError](err)
 	_, setting := errors.AsType[*settings.InvalidError](err)
 	_, refused := errors.AsType[*admin.RefusedError](err)
-	if usage || setting || refused {
+	_, order := errors.AsType[*load.InvalidError](err)
+	if usage || setting || refused || order {
 		return 2
 	}
 	return 1
 }
 
-// Server serves until ctx is cancelled. It is a parameter of Run so that no other command links it in.
-type Server func(ctx context.Context, s settings.Settings, stderr io.Writer) error
-
 // Run runs the command that args name (without the program's own name) in an environment as os.Environ gives it.
-func Run(ctx context.Context, args, environ []string, serve Server, stdin io.Reader, stdout, stderr io.Writer) error {
+func Run(ctx context.Context, args, environ []string, server Server, stdin io.Reader, stdout io.Writer) error {
 	line := strings.Join(args, " ")
 	switch line {
 	case "help", "-h", "-help", "--help":
 		_, err := io.WriteString(stdout, help)
 		return err
 	case "version":
-		_, err := fmt.Fprintf(stdout, "edge with Caddy %s (%s)\n", caddyVersion(), runtime.Version())
+		version, err := server.version()
+		if err == nil {
+			_, err = fmt.Fprintln(stdout, version)
+		}
 		return err
 	}
 	s, err := settings.Load(environ)
@@ -72,7 +74,7 @@ func Run(ctx context.Context, args, environ []string, serve Server, stdin io.Rea
 	client := admin.NewClient(s.AdminSocket)
 	switch {
 	case line == "" || line == "run":
-		return serve(ctx, s, stderr)
+		return server.become(environ)
 	case line == "healthcheck":
 		return client.Health(ctx)
 	case line == "slots":
@@ -83,6 +85,8 @@ func Run(ctx context.Context, args, environ []string, serve Server, stdin io.Rea
 			return fmt.Errorf("read the request: %w", err)
 		}
 		return show(stdout)(client.SetSlots(ctx, request))
+	case line == "load":
+		return press(ctx, client, stdin, stdout)
 	case len(args) == 2 && args[0] == "scrape":
 		return ask(ctx, client, args[1], func(r slots.ReplicaState) string { return r.Admin + "/metrics" }, stdout)
 	case len(args) == 3 && args[0] == "fetch" && strings.HasPrefix(args[2], "/"):
@@ -100,16 +104,4 @@ func show(stdout io.Writer) func([]byte, error) error {
 		_, err = stdout.Write(text)
 		return err
 	}
-}
-
-// caddyVersion is the one of go.mod.
-func caddyVersion() string {
-	if build, ok := debug.ReadBuildInfo(); ok {
-		for _, module := range build.Deps {
-			if module.Path == "github.com/caddyserver/caddy/v2" {
-				return module.Version
-			}
-		}
-	}
-	return "of an unknown version"
 }
