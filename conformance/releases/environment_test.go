@@ -21,40 +21,81 @@ import (
 const (
 	exitDone   = 0
 	exitFailed = 1
+	exitUsage  = 2
 	exitPerson = 3
 )
 
-// environment is one of its own on the real engines, in a repository of its own.
-type environment struct {
-	t          *testing.T
-	name, root string
-	url        string
-	deliver    string
+// repository is one that environments are deployed from.
+type repository struct {
+	t    *testing.T
+	root string
+	// tools is the folder of the programs.
+	tools string
 }
 
-// newEnvironment makes the repository, and takes the environment down when the test ends. settings are lines of its configuration.
-func newEnvironment(t *testing.T, settings ...string) *environment {
+func newRepository(t *testing.T) *repository {
 	t.Helper()
 	clone, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
-	e := &environment{
-		t: t, name: environmentName(port), root: t.TempDir(), url: fmt.Sprintf("http://127.0.0.1:%d", port),
-		deliver: filepath.Join(clone, ".tools", "bin", "deliver"),
-	}
+	r := &repository{t: t, root: t.TempDir(), tools: filepath.Join(clone, ".tools", "bin")}
 	for _, needed := range []string{"deliver", "pulumi", "pulumi-resource-docker"} {
-		if _, err := os.Stat(filepath.Join(clone, ".tools", "bin", needed)); err != nil {
-			e.missing(fmt.Sprintf("no .tools/bin/%s (make test and make e2e build it)", needed))
-		}
+		r.tool(needed)
 	}
-	infra := filepath.Join(e.root, "infra")
+	infra := filepath.Join(r.root, "infra")
 	project, err := os.ReadFile(filepath.Join(clone, "infra", "Pulumi.yaml"))
-	e.must(err)
-	e.must(os.Mkdir(infra, 0o755))
-	e.must(os.WriteFile(filepath.Join(infra, "Pulumi.yaml"), project, 0o600))
-	e.must(os.Symlink(filepath.Join(clone, ".tools"), filepath.Join(e.root, ".tools")))
+	r.must(err)
+	r.must(os.Mkdir(infra, 0o755))
+	r.must(os.WriteFile(filepath.Join(infra, "Pulumi.yaml"), project, 0o600))
+	r.must(os.Symlink(filepath.Join(clone, ".tools"), filepath.Join(r.root, ".tools")))
+	return r
+}
+
+// tool is the path of a program, without which the test can't run.
+func (r *repository) tool(name string) string {
+	r.t.Helper()
+	path := filepath.Join(r.tools, name)
+	if _, err := os.Stat(path); err != nil {
+		missing(r.t, fmt.Sprintf("no .tools/bin/%s (make test and make e2e build it)", name))
+	}
+	return path
+}
+
+func (r *repository) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// environment is one of its own on the real engines.
+type environment struct {
+	*repository
+
+	name string
+	url  string
+	// client reaches it as its clients do.
+	client *http.Client
+}
+
+// newEnvironment makes one in a repository of its own. settings are lines of its configuration.
+func newEnvironment(t *testing.T, settings ...string) *environment {
+	t.Helper()
+	return newRepository(t).environment(settings...)
+}
+
+func (r *repository) environment(settings ...string) *environment {
+	r.t.Helper()
+	return r.environmentOn(freePort(r.t), settings...)
+}
+
+// environmentOn configures one that is published on a port, and takes it down when the test ends.
+func (r *repository) environmentOn(port int, settings ...string) *environment {
+	t := r.t
+	t.Helper()
+	e := &environment{repository: r, name: environmentName(port), url: fmt.Sprintf("http://127.0.0.1:%d", port), client: http.DefaultClient}
+	infra := filepath.Join(e.root, "infra")
 	lines := append([]string{
 		"config:", fmt.Sprintf("  bookshelf:port: %q", fmt.Sprint(port)), "  bookshelf:shutdownGrace: 0s", `  bookshelf:appMemoryMiB: "96"`,
 		`  bookshelf:databaseMemoryMiB: "256"`, "  bookshelf:release: {profile: fast, bake: 6s, steps: [10, 50, 100]}",
@@ -89,20 +130,13 @@ func freePort(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-func (e *environment) must(err error) {
-	e.t.Helper()
-	if err != nil {
-		e.t.Fatal(err)
-	}
-}
-
 // missing skips the test, or fails it where services are required.
-func (e *environment) missing(reason string) {
-	e.t.Helper()
+func missing(t *testing.T, reason string) {
+	t.Helper()
 	if os.Getenv("REQUIRE_SERVICES") == "1" {
-		e.t.Fatal(reason)
+		t.Fatal(reason)
 	}
-	e.t.Skip(reason)
+	t.Skip(reason)
 }
 
 // product is the image of `make image`.
@@ -110,7 +144,7 @@ func product(t *testing.T) string {
 	t.Helper()
 	image := os.Getenv("BOOKSHELF_IMAGE")
 	if image == "" {
-		(&environment{t: t}).missing("BOOKSHELF_IMAGE does not name the app's image (make test sets it)")
+		missing(t, "BOOKSHELF_IMAGE does not name the app's image (make test sets it)")
 	}
 	return image
 }
@@ -138,8 +172,14 @@ func (e *environment) start(ctx context.Context, args ...string) (out *output, w
 
 func (e *environment) process(ctx context.Context, args ...string) (process *exec.Cmd, out *output, wait func()) {
 	e.t.Helper()
-	args = append([]string{args[0], "-e", e.name, "--repository", e.root, "--json"}, args[1:]...)
-	process = exec.CommandContext(ctx, e.deliver, args...)
+	return e.repository.process(ctx, append([]string{args[0], "-e", e.name}, args[1:]...)...)
+}
+
+// process prepares deliver.
+func (r *repository) process(ctx context.Context, args ...string) (process *exec.Cmd, out *output, wait func()) {
+	r.t.Helper()
+	args = append(args, "--repository", r.root, "--json")
+	process = exec.CommandContext(ctx, r.tool("deliver"), args...)
 	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
 	process.WaitDelay = 2 * time.Minute
 	var stdout, stderr bytes.Buffer
@@ -149,7 +189,7 @@ func (e *environment) process(ctx context.Context, args ...string) (process *exe
 		err := process.Wait()
 		out.code, out.stdout, out.stderr = process.ProcessState.ExitCode(), stdout.String(), stderr.String()
 		if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
-			e.t.Errorf("deliver %v: %v", args, err)
+			r.t.Errorf("deliver %v: %v", args, err)
 		}
 	}
 }
@@ -168,7 +208,7 @@ type report struct {
 	Outcome   string   `json:"outcome"`
 	Reason    string   `json:"reason"`
 	NotUndone []string `json:"not_undone"`
-	From, To  struct{ Slot, Version string }
+	From, To  struct{ Slot, Version, Image string }
 	Started   time.Time
 	Ended     time.Time
 	Phases    []struct {
@@ -268,7 +308,7 @@ func (e *environment) version() string {
 	e.t.Helper()
 	request, err := http.NewRequestWithContext(e.t.Context(), http.MethodGet, e.url+"/version", http.NoBody)
 	e.must(err)
-	response, err := http.DefaultClient.Do(request)
+	response, err := e.client.Do(request)
 	e.must(err)
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)

@@ -115,7 +115,7 @@ func TestAReleaseLosesNothingAndABadOneTakesItselfBack(t *testing.T) {
 		t.Errorf("%d verdicts, switched in %.0f ms", len(r.Verdicts), r.SwitchMS)
 	}
 
-	r, code = e.release(bad)
+	r, code = e.release(bad, "--load", "0s") // which would find it before any client does
 	e.wantRolledBack("bad: 20 % errors on one route", r, code, "error ratio")
 	e.wantNothingLost("bad: 20 % errors on one route", r)
 
@@ -162,20 +162,25 @@ func TestEveryKindOfBadReleaseTakesItselfBack(t *testing.T) {
 		settings []string
 		reason   string
 		bake     string
+		load     string
 		// share is the largest share of requests that may have met the fault, in percent.
 		share float64
 	}{
 		{fault: "start", reason: "app-"},
 		{fault: "unhealthy", reason: "app-"},
 		{fault: "migration", reason: "migration failed"},
-		{fault: "errors", reason: "error ratio", share: 5},
-		{fault: "slow", reason: "slow requests"},
+		{fault: "errors", reason: "error ratio (load)"},
+		{fault: "errors", reason: "error ratio", load: "0s", share: 5},
+		{fault: "slow", reason: "p50 (load)"},
+		{fault: "slow", reason: "slow requests", load: "0s"},
 		{fault: "late", settings: []string{"BOOKD_FAULT_AFTER=45s"}, reason: "error ratio", bake: "2m", share: 50},
 		{fault: "leak", settings: []string{"BOOKD_FAULT_RATE=4"}, reason: "app-", bake: "2m", share: 100},
 	}
 	faulty := map[string]string{}
 	for _, bad := range kinds {
-		faulty[bad.fault] = images.Faulty(t, base, "v2", bad.fault, bad.settings...)
+		if faulty[bad.fault] == "" {
+			faulty[bad.fault] = images.Faulty(t, base, "v2", bad.fault, bad.settings...)
+		}
 	}
 	e := newEnvironment(t)
 	e.up(good)
@@ -186,6 +191,9 @@ func TestEveryKindOfBadReleaseTakesItselfBack(t *testing.T) {
 		}
 		r, code := e.release(faulty[bad.fault], args...)
 		what := "bad: " + bad.fault
+		if bad.load != "" {
+			args, what = append(args, "--load", bad.load), what+", not loaded before"
+		}
 		e.wantRolledBack(what, r, code, bad.reason)
 		if met := 100 * float64(r.Account.Failed+r.Account.Lost) / float64(max(r.Account.Sent, 1)); met > bad.share {
 			t.Errorf("%s: %.1f %% of the requests met it, want at most %.0f %%: %+v …", what, met, bad.share, r.Account.Losses[:min(3, len(r.Account.Losses))])

@@ -16,9 +16,10 @@ import (
 
 // ReleaseOptions say how a release proceeds, beyond the environment's configuration.
 type ReleaseOptions struct {
-	// Profile names another profile than the environment's, "" for none; Bake is another length of the bake, negative for none.
-	Profile string
-	Bake    time.Duration
+	// Profile names another profile than the environment's, "" for none; Bake and Load are other lengths of the bake and of the load,
+	// negative for none.
+	Profile    string
+	Bake, Load time.Duration
 	// Rate is another number of probe requests per second than the service's, 0 for none.
 	Rate float64
 	// Progress is told what happens while it happens.
@@ -139,8 +140,10 @@ func (s *session) profile(options ReleaseOptions) (release.Profile, error) {
 	if options.Profile != "" {
 		settings = map[string]json.RawMessage{"profile": json.RawMessage(fmt.Sprintf("%q", options.Profile))}
 	}
-	if options.Bake >= 0 {
-		settings["bake"] = json.RawMessage(fmt.Sprintf("%q", options.Bake))
+	for key, instead := range map[string]time.Duration{"bake": options.Bake, "load": options.Load} {
+		if instead >= 0 {
+			settings[key] = json.RawMessage(fmt.Sprintf("%q", instead))
+		}
 	}
 	content, err := json.Marshal(settings)
 	if err != nil {

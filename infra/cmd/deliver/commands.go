@@ -37,7 +37,7 @@ signature and its SBOM can be verified; otherwise nothing is touched and the exi
 	}
 	cmd.Flags().StringVar(&image, "image", "", "the image to begin with, by digest or as it is called on the engine (default: the one that serves)")
 	cmd.Flags().BoolVar(&andRelease, "release", false, "release the image where another one serves")
-	options := delivery.ReleaseOptions{Progress: d.progress(), Bake: -1}
+	options := delivery.ReleaseOptions{Progress: d.progress(), Bake: -1, Load: -1}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return d.operate(func(o *delivery.Operator) error {
 			result, err := o.Up(cmd.Context(), d.environment, image)

@@ -20,7 +20,10 @@ func (d *deliver) releaseFlags(cmd *cobra.Command) *delivery.ReleaseOptions {
 	options := &delivery.ReleaseOptions{Progress: d.progress()}
 	cmd.Flags().StringVar(&options.Profile, "profile", "", "standard or fast, instead of the environment's own")
 	cmd.Flags().DurationVar(&options.Bake, "bake", -time.Nanosecond, "how long the former slot is kept warm, instead of the profile's")
-	cmd.Flags().Lookup("bake").DefValue = ""
+	cmd.Flags().DurationVar(&options.Load, "load", -time.Nanosecond, "how long both slots are loaded before the new one gets traffic, instead of the profile's; 0s leaves it out")
+	for _, name := range []string{"bake", "load"} {
+		cmd.Flags().Lookup(name).DefValue = ""
+	}
 	cmd.Flags().Float64Var(&options.Rate, "rate", 0, "requests per second that the probe sends, instead of the service's own")
 	return options
 }
@@ -30,8 +33,8 @@ func (d *deliver) releaseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "release -e ENVIRONMENT --image REFERENCE",
 		Short: "Bring an image into an environment that serves, without losing a request",
-		Long: `Release fills the slot that does not serve, expands the schema, tries the new replicas, and gives
-them the traffic step by step. At each step, and through the bake, they are judged against the
+		Long: `Release fills the slot that does not serve, expands the schema, tries the new replicas, puts the
+same load on both slots, and gives the new one the traffic step by step. At each step, and through the bake, they are judged against the
 slot that serves, by their own metrics and by a stream of requests that is accounted for to the
 last one. Anything bad, a time-out or Ctrl-C takes the traffic back at once; the exit code is 1.
 An environment that is not deployed yet is brought up with the image.`,
