@@ -82,6 +82,8 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 			return release.Report{}, &UsageError{Problem: err.Error()}
 		}
 	}
+	s.edge.Keep()
+	defer s.edge.Close()
 	order := release.Order{
 		ID: id, Environment: s.name,
 		From: release.Version{Slot: s.slots.Live, Image: s.slots.LiveSlot().Image},

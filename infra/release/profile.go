@@ -57,7 +57,7 @@ var Profiles = map[string]Profile{
 	"standard": profile("standard", func(*Profile) {}),
 	"fast": profile("fast", func(p *Profile) {
 		p.Step, p.Hold, p.Bake = 3*time.Second, time.Minute, 10*time.Second
-		p.Load, p.Rules.MinSamples = 3*time.Second, 60
+		p.Load, p.Rules.MinSamples, p.Rules.Risk = 3*time.Second, 30, 0.02
 	}),
 }
 

@@ -125,11 +125,33 @@ type Client struct {
 	env      runtime.Environment
 	id       string
 	program  []string
+	// kept says that a session is to be used, which is nil until it is needed.
+	kept    bool
+	session *session
 }
 
 // New returns a client. Nothing is asked yet.
 func New(platform runtime.Platform, env runtime.Environment) *Client {
 	return &Client{platform: platform, env: env}
+}
+
+// Keep makes the client use one run of a command for all calls until Close: whoever looks every second would otherwise keep the platform
+// busy with starting commands, and wait for each.
+func (c *Client) Keep() { c.kept = true }
+
+// Close ends what Keep began.
+func (c *Client) Close() {
+	c.kept = false
+	c.leave()
+}
+
+// leave ends the session, and waits until nothing of it is left.
+func (c *Client) leave() {
+	if c.session != nil {
+		c.session.end()
+		<-c.session.ended
+		c.session = nil
+	}
 }
 
 // State asks what the edge does. runtime.ErrNotFound says that the environment has none that runs.
@@ -171,9 +193,10 @@ func (c *Client) call(ctx context.Context, input, output any, arguments ...strin
 			return fmt.Errorf("edge %s: %w", strings.Join(arguments, " "), err)
 		}
 	}
+	begun := c.session != nil
 	err := c.run(ctx, stdin, output, arguments)
-	if errors.Is(err, runtime.ErrNotFound) && c.id != "" {
-		// It was replaced since we looked.
+	if c.id != "" && errors.Is(err, runtime.ErrNotFound) || begun && errors.Is(err, errSession) {
+		// It was replaced or restarted since we looked. All commands can be carried out twice.
 		c.id = ""
 		err = c.run(ctx, stdin, output, arguments)
 	}
@@ -184,23 +207,38 @@ func (c *Client) run(ctx context.Context, stdin []byte, output any, arguments []
 	if err := c.find(ctx); err != nil {
 		return err
 	}
-	var stdout, stderr bytes.Buffer
-	code, err := c.platform.Exec(ctx, c.id, slices.Concat(c.program, arguments), bytes.NewReader(stdin), &stdout, &stderr)
+	said, err := c.carryOut(ctx, call{Arguments: arguments, Input: string(stdin)})
 	if err != nil {
 		return fmt.Errorf("edge %s: %w", strings.Join(arguments, " "), err)
 	}
-	complaint := strings.TrimSpace(stderr.String())
 	const refused = 2
 	switch {
-	case code == refused:
-		return &RefusedError{Reason: complaint}
-	case code != 0:
-		return fmt.Errorf("edge %s: exit code %d: %s", strings.Join(arguments, " "), code, complaint)
+	case said.Code == refused:
+		return &RefusedError{Reason: said.Error}
+	case said.Code != 0:
+		return fmt.Errorf("edge %s: exit code %d: %s", strings.Join(arguments, " "), said.Code, said.Error)
 	}
-	if err := json.Unmarshal(stdout.Bytes(), output); err != nil {
-		return fmt.Errorf("edge %s: %w in %q", strings.Join(arguments, " "), err, stdout.String())
+	if err := json.Unmarshal([]byte(said.Output), output); err != nil {
+		return fmt.Errorf("edge %s: %w in %q", strings.Join(arguments, " "), err, said.Output)
 	}
 	return nil
+}
+
+// carryOut has a command of the edge carried out, in the session or in a run of its own.
+func (c *Client) carryOut(ctx context.Context, what call) (answer, error) {
+	if !c.kept {
+		var stdout, stderr bytes.Buffer
+		code, err := c.platform.Exec(ctx, c.id, slices.Concat(c.program, what.Arguments), strings.NewReader(what.Input), &stdout, &stderr)
+		return answer{Output: stdout.String(), Error: strings.TrimSpace(stderr.String()), Code: code}, err
+	}
+	if c.session == nil {
+		c.session = open(ctx, c.platform, c.id, c.program)
+	}
+	said, err := c.session.ask(ctx, what)
+	if err != nil {
+		c.leave()
+	}
+	return said, err
 }
 
 // find looks for the edge's container once.

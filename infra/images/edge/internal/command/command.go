@@ -27,6 +27,7 @@ Usage: edge [COMMAND]
                print what every replica of a slot answers to GET PATH as JSON
   load         read an order as JSON, put the same load on slots past their weights, print what
                its requests met
+  session      read commands as JSON, carry out one after the other, answer each with a line of JSON
   version      print the version of the edge's Caddy
   help         print this text
 
@@ -72,9 +73,21 @@ func Run(ctx context.Context, args, environ []string, server Server, stdin io.Re
 		return err
 	}
 	client := admin.NewClient(s.AdminSocket)
-	switch {
-	case line == "" || line == "run":
+	switch line {
+	case "", "run":
 		return server.become(environ)
+	case "session":
+		return session(ctx, func(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
+			return question(ctx, client, args, stdin, stdout)
+		}, stdin, stdout)
+	}
+	return question(ctx, client, args, stdin, stdout)
+}
+
+// question is a command for the edge that serves.
+func question(ctx context.Context, client *admin.Client, args []string, stdin io.Reader, stdout io.Writer) error {
+	line := strings.Join(args, " ")
+	switch {
 	case line == "healthcheck":
 		return client.Health(ctx)
 	case line == "slots":
