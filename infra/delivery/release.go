@@ -11,6 +11,7 @@ import (
 
 	"bookshelf/infra/environment"
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/history"
 	"bookshelf/infra/release/probe"
 )
 
@@ -90,7 +91,8 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 		order.Verified = fmt.Sprintf("signed with %s, SBOM of %d components", s.verified.Signer, s.verified.Components)
 	}
 	t := r.target
-	t.folder, t.reads = s.historyDir(s.name, id), config.Reads(id)
+	past := s.history(s.name)
+	t.folder, t.reads = past.Folder(id), config.Reads(id)
 	if order.From.Version, err = t.version(ctx, order.From.Slot); err != nil {
 		return release.Report{}, err
 	}
@@ -105,7 +107,7 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 	// Whatever ended the release, its account is drawn up.
 	ctx = context.WithoutCancel(ctx)
 	err = s.account(ctx, t.probe, config.Timeout, &report)
-	return report, errors.Join(err, s.saveReport(s.name, report), s.prune(s.name))
+	return report, errors.Join(err, past.Save(report), past.Prune())
 }
 
 // account stops the probe and says what became of each request, those that wrote included.
@@ -170,7 +172,7 @@ func (s *session) settleRelease(ctx context.Context) error {
 	if err := s.reviveEdge(ctx, record); err != nil {
 		return err
 	}
-	t := &target{session: s, folder: s.historyDir(s.name, record.ID)}
+	t := &target{session: s, folder: s.history(s.name).Folder(record.ID)}
 	recovery, err := release.Recover(ctx, t, journal)
 	if err != nil {
 		return err
@@ -243,13 +245,25 @@ func (o *Operator) Rollback(ctx context.Context, name string, options ReleaseOpt
 	})
 }
 
+// History is what the releases of an environment have left; a name that is none's is a UsageError.
+func (o *Operator) History(name string) (history.Store, error) {
+	if _, err := o.settings(name); err != nil {
+		return history.Store{}, err
+	}
+	return o.history(name), nil
+}
+
+func (o *Operator) history(name string) history.Store {
+	return history.Store{Dir: o.Layout.HistoryDir(name)}
+}
+
 // former is what served before what serves now.
 func (s *session) former() (release.Version, error) {
-	history, err := s.History(s.name)
+	reports, err := s.history(s.name).All()
 	if err != nil {
 		return release.Version{}, err
 	}
-	for _, r := range history {
+	for _, r := range reports {
 		if r.Outcome == release.OutcomeReleased && r.To.Image == s.slots.LiveSlot().Image && r.To.Slot == s.slots.Live {
 			return r.From, nil
 		}
@@ -259,7 +273,11 @@ func (s *session) former() (release.Version, error) {
 
 // Promotable is the image that serves in an environment, if it came there by a release that ended well: what may be released elsewhere.
 func (o *Operator) Promotable(name string) (string, error) {
-	history, err := o.History(name)
+	past, err := o.History(name)
+	if err != nil {
+		return "", err
+	}
+	reports, err := past.All()
 	if err != nil {
 		return "", err
 	}
@@ -268,7 +286,7 @@ func (o *Operator) Promotable(name string) (string, error) {
 		return "", &UsageError{Problem: name + " is not deployed from " + filepath.Clean(o.Layout.State)}
 	}
 	live := slots.LiveSlot().Image
-	for _, r := range history {
+	for _, r := range reports {
 		if r.To.Image == live && r.Outcome == release.OutcomeReleased {
 			return live, nil
 		}

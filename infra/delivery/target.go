@@ -14,6 +14,7 @@ import (
 
 	"bookshelf/infra/environment"
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/history"
 	"bookshelf/infra/release/probe"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/runtime/edge"
@@ -104,7 +105,7 @@ func (t *target) note(instances []runtime.Instance) {
 
 // RestorePoint implements release.Target: a dump of the database beside the release's report.
 func (t *target) RestorePoint(ctx context.Context) (string, error) {
-	path := filepath.Join(t.folder, "before.dump")
+	path := filepath.Join(t.folder, history.Dump)
 	if err := t.dump(ctx, path); err != nil {
 		return "", err
 	}
