@@ -9,10 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"bookshelf/infra/drift"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/release"
 	"bookshelf/infra/release/history"
 	"bookshelf/infra/release/probe"
+	"bookshelf/infra/target"
 )
 
 // ReleaseOptions say how a release proceeds, beyond the environment's configuration.
@@ -48,25 +50,45 @@ func (o *Operator) Release(ctx context.Context, name, image string, options Rele
 	if err := s.rememberVerified(); err != nil {
 		return release.Report{}, err
 	}
-	live := s.slots.LiveSlot()
 	r := run{
-		target:  &target{session: s, image: image, count: live.Replicas},
+		target:  s.target(),
 		profile: profile, options: options, to: image,
 		do: func(r release.Release, ctx context.Context, order release.Order) release.Report {
 			return r.Run(ctx, order)
 		},
 	}
+	r.target.Fill = new(s.config.Fill(image, s.slots.LiveSlot().Replicas))
 	return s.carryOut(ctx, r)
 }
 
 // run is one change of the slot that serves.
 type run struct {
-	target  *target
+	target  *target.Environment
 	profile release.Profile
 	options ReleaseOptions
 	// to is the image that is to serve.
 	to string
 	do func(release.Release, context.Context, release.Order) release.Report
+}
+
+// target is the session's environment as a release sees it.
+func (s *session) target() *target.Environment {
+	return &target.Environment{
+		Stack: s, Platform: s.Platform, Env: s.env, Edge: s.edge, Database: s.database, Paths: s.config.Service.Smoke,
+	}
+}
+
+// Commit implements target.Stack.
+func (s *session) Commit(ctx context.Context) error {
+	if _, err := s.stack.Up(ctx, nil, s.Report.Step); err != nil {
+		return err
+	}
+	return s.rememberGood()
+}
+
+// Forgive implements target.Stack.
+func (s *session) Forgive(ctx context.Context, names []string) error {
+	return s.stack.Forgive(ctx, names)
 }
 
 // carryOut does it under the probe, and keeps the report.
@@ -92,21 +114,21 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 	}
 	t := r.target
 	past := s.history(s.name)
-	t.folder, t.reads = past.Folder(id), config.Reads(id)
-	if order.From.Version, err = t.version(ctx, order.From.Slot); err != nil {
+	t.Folder, t.Reads = past.Folder(id), config.Reads(id)
+	if order.From.Version, err = t.Version(ctx, order.From.Slot); err != nil {
 		return release.Report{}, err
 	}
-	if t.probe, err = probe.Start(ctx, config, s.config.URL, id); err != nil {
+	if t.Probe, err = probe.Start(ctx, config, s.config.URL, id); err != nil {
 		return release.Report{}, fmt.Errorf("%w: is %s where this machine reaches the edge? Otherwise set %s:url", err, s.config.URL, environment.Namespace)
 	}
 	machine := release.Release{
-		Target: t, Traffic: t.probe, Journal: release.FileJournal(s.Layout.JournalFile(s.name)), Profile: r.profile, Progress: r.options.Progress,
+		Target: t, Traffic: t.Probe, Journal: release.FileJournal(s.Layout.JournalFile(s.name)), Profile: r.profile, Progress: r.options.Progress,
 	}
 	report := r.do(machine, ctx, order)
-	report.To.Version = t.versions[order.To.Slot]
+	report.To.Version = t.KnownVersion(order.To.Slot)
 	// Whatever ended the release, its account is drawn up.
 	ctx = context.WithoutCancel(ctx)
-	err = s.account(ctx, t.probe, config.Timeout, &report)
+	err = s.account(ctx, t.Probe, config.Timeout, &report)
 	return report, errors.Join(err, past.Save(report), past.Prune())
 }
 
@@ -120,13 +142,13 @@ func (s *session) account(ctx context.Context, p *probe.Probe, timeout time.Dura
 	if service.Written == "" {
 		return nil
 	}
-	keys, err := s.query(ctx, strings.ReplaceAll(service.Written, "{{run}}", report.ID))
+	keys, err := s.database.Query(ctx, strings.ReplaceAll(service.Written, "{{run}}", report.ID))
 	if err != nil {
 		return fmt.Errorf("look for the writes of the probe: %w", err)
 	}
 	writes := probe.Reckon(keys, p.Written())
 	report.Account.Writes = &writes
-	if _, err := s.query(ctx, strings.ReplaceAll(service.Removal, "{{run}}", report.ID)); err != nil {
+	if _, err := s.database.Query(ctx, strings.ReplaceAll(service.Removal, "{{run}}", report.ID)); err != nil {
 		return fmt.Errorf("remove the writes of the probe: %w", err)
 	}
 	return nil
@@ -172,7 +194,8 @@ func (s *session) settleRelease(ctx context.Context) error {
 	if err := s.reviveEdge(ctx, record); err != nil {
 		return err
 	}
-	t := &target{session: s, folder: s.history(s.name).Folder(record.ID)}
+	t := s.target()
+	t.Folder = s.history(s.name).Folder(record.ID)
 	recovery, err := release.Recover(ctx, t, journal)
 	if err != nil {
 		return err
@@ -191,20 +214,19 @@ func (s *session) reviveEdge(ctx context.Context, record release.Record) error {
 	if err != nil {
 		return err
 	}
-	name := engineName(s.name, "edge")
+	name := s.env.Part("edge")
 	for _, finding := range repairs {
 		switch {
-		case finding.name != name:
-		case finding.repair == repairStart:
-			return s.prepare(ctx, drift{finding}, &UpResult{})
+		case finding.Name != name:
+		case finding.Repair == drift.Start:
+			return s.prepare(ctx, drift.Findings{finding}, &UpResult{})
 		default:
 			if !record.Forward() {
-				if err := s.writeSlots(s.slots.Without(record.To.Slot)); err != nil {
+				if err := s.WriteSlots(s.slots.Without(record.To.Slot)); err != nil {
 					return err
 				}
 			}
-			_, err := s.converge(ctx)
-			return err
+			return s.Converge(ctx)
 		}
 	}
 	return nil
@@ -233,9 +255,9 @@ func (o *Operator) Rollback(ctx context.Context, name string, options ReleaseOpt
 		return release.Report{}, err
 	}
 	slot := environment.OtherSlot(s.slots.Live)
-	t := &target{session: s, image: former.Image, count: s.slots.LiveSlot().Replicas}
-	if kept, there := s.slots.Slots[slot]; there && kept.Image == former.Image && kept.Replicas == t.count {
-		t.image = "" // as it was
+	t, replicas := s.target(), s.slots.LiveSlot().Replicas
+	if kept, there := s.slots.Slots[slot]; !there || kept.Image != former.Image || kept.Replicas != replicas {
+		t.Fill = new(s.config.Fill(former.Image, replicas)) // otherwise it is started as it was
 	}
 	return s.carryOut(ctx, run{
 		target: t, profile: profile, options: options, to: former.Image,
