@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"bookshelf/infra/environment"
 	"bookshelf/infra/provenance"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/runtime/edge"
+	"bookshelf/infra/runtime/postgres"
 	"bookshelf/infra/stack"
 )
 
@@ -38,15 +40,15 @@ type UsageError struct{ Problem string }
 func (e *UsageError) Error() string { return e.Problem }
 
 // PersonError is a situation that no further run mends by itself.
-type PersonError struct{ cause error }
+type PersonError struct{ Cause error }
 
-func (e *PersonError) Error() string { return e.cause.Error() }
+func (e *PersonError) Error() string { return e.Cause.Error() }
 
 // Unwrap returns what is wrong.
-func (e *PersonError) Unwrap() error { return e.cause }
+func (e *PersonError) Unwrap() error { return e.Cause }
 
 func needsPerson(format string, args ...any) error {
-	return &PersonError{cause: fmt.Errorf(format, args...)}
+	return &PersonError{Cause: fmt.Errorf(format, args...)}
 }
 
 // session is an environment under its lock, with its stack open.
@@ -61,17 +63,13 @@ type session struct {
 	lock     *stack.Lock
 	stack    *stack.Stack
 	edge     *edge.Client
+	database *postgres.Client
 	// verified is what was verified of the image just now, nil where the policy or an earlier record made that unnecessary.
 	verified *provenance.Record
 }
 
 func (o *Operator) environment(name string) runtime.Environment {
 	return runtime.Environment{Project: environment.Project, Name: name}
-}
-
-// engineName is the name on the engine of a part of an environment.
-func engineName(environmentName, part string) string {
-	return environment.Project + "-" + environmentName + "-" + part
 }
 
 // begin validates everything that can be validated and takes the lock. The caller must call release.
@@ -89,7 +87,7 @@ func (o *Operator) begin(ctx context.Context, name, command string) (s *session,
 		return nil, nil, err
 	}
 	s = &session{Operator: o, name: name, env: o.environment(name), config: config, settings: settings, lock: lock}
-	s.edge = edge.New(o.Platform, s.env)
+	s.edge, s.database = edge.New(o.Platform, s.env), postgres.New(o.Platform, s.env)
 	return s, lock.Release, nil
 }
 
@@ -147,6 +145,19 @@ func (s *session) keep(ctx context.Context) error {
 	return s.openStack(ctx)
 }
 
+// Deployed makes sure that an environment's configuration is valid, that the platform answers, and that something was deployed from
+// here: otherwise the error is a NotDeployedError. It takes no lock.
+func (o *Operator) Deployed(ctx context.Context, name string) error {
+	if _, err := o.reach(ctx, name); err != nil {
+		return err
+	}
+	_, err := environment.ReadSlots(o.Layout.State, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &NotDeployedError{Environment: name}
+	}
+	return err
+}
+
 // NotDeployedError says that nothing is live yet.
 type NotDeployedError struct{ Environment string }
 
@@ -158,7 +169,7 @@ func (s *session) openStack(ctx context.Context) error {
 	var err error
 	s.stack, err = stack.Open(ctx, s.Layout, s.lock, s.name, s.settings)
 	if lost, ok := errors.AsType[*stack.LostSecretsError](err); ok {
-		return &PersonError{cause: lost}
+		return &PersonError{Cause: lost}
 	}
 	return err
 }
@@ -200,7 +211,7 @@ func (s *session) guardData(ctx context.Context) error {
 	if s.Layout.Exists(s.name) {
 		return nil
 	}
-	volume := engineName(s.name, "postgres-data")
+	volume := s.env.Part("postgres-data")
 	exists, err := s.Platform.VolumeExists(ctx, volume)
 	if err != nil {
 		return err

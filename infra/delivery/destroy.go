@@ -89,7 +89,7 @@ func (o *Operator) destroyUnknown(ctx context.Context, name string) error {
 // forget removes what is left when the data goes too: the volume, which Pulumi was told to retain, the stack and the secrets that
 // opened them.
 func (s *session) forget(ctx context.Context) error {
-	if err := s.Platform.RemoveVolume(ctx, engineName(s.name, "postgres-data")); err != nil {
+	if err := s.Platform.RemoveVolume(ctx, s.env.Part("postgres-data")); err != nil {
 		return err
 	}
 	if err := s.stack.Forget(ctx); err != nil {

@@ -22,8 +22,11 @@ func (s *session) readSlots() (deployed bool, err error) {
 	return err == nil, err
 }
 
-// writeSlots notes what the slots are to run, before anything is changed because of it.
-func (s *session) writeSlots(slots environment.Slots) error {
+// Slots implements target.Stack.
+func (s *session) Slots() environment.Slots { return s.slots }
+
+// WriteSlots implements target.Stack.
+func (s *session) WriteSlots(slots environment.Slots) error {
 	if err := environment.WriteSlots(s.Layout.State, s.name, slots); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func lockedByRelease(err error) (*stack.LockedError, bool) {
 
 // interruptRelease tells a running release to take itself back, as Ctrl-C would, and waits for its report.
 func (o *Operator) interruptRelease(ctx context.Context, name string, locked *stack.LockedError) (release.Report, error) {
-	before, err := o.History(name)
+	before, err := o.history(name).All()
 	if err != nil {
 		return release.Report{}, err
 	}
@@ -29,7 +29,7 @@ func (o *Operator) interruptRelease(ctx context.Context, name string, locked *st
 	if err := o.Layout.WaitUnlocked(ctx, name); err != nil {
 		return release.Report{}, err
 	}
-	after, err := o.History(name)
+	after, err := o.history(name).All()
 	if err != nil {
 		return release.Report{}, err
 	}

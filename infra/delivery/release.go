@@ -9,9 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"bookshelf/infra/drift"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/history"
 	"bookshelf/infra/release/probe"
+	"bookshelf/infra/target"
 )
 
 // ReleaseOptions say how a release proceeds, beyond the environment's configuration.
@@ -48,25 +51,45 @@ func (o *Operator) Release(ctx context.Context, name, image string, options Rele
 	if err := s.rememberVerified(); err != nil {
 		return release.Report{}, err
 	}
-	live := s.slots.LiveSlot()
 	r := run{
-		target:  &target{session: s, image: image, count: live.Replicas},
+		target:  s.target(),
 		profile: profile, options: options, to: image,
 		do: func(r release.Release, ctx context.Context, order release.Order) release.Report {
 			return r.Run(ctx, order)
 		},
 	}
+	r.target.Fill = new(s.config.Fill(image, s.slots.LiveSlot().Replicas))
 	return s.carryOut(ctx, r)
 }
 
 // run is one change of the slot that serves.
 type run struct {
-	target  *target
+	target  *target.Environment
 	profile release.Profile
 	options ReleaseOptions
 	// to is the image that is to serve.
 	to string
 	do func(release.Release, context.Context, release.Order) release.Report
+}
+
+// target is the session's environment as a release sees it.
+func (s *session) target() *target.Environment {
+	return &target.Environment{
+		Stack: s, Platform: s.Platform, Env: s.env, Edge: s.edge, Database: s.database, Paths: s.config.Service.Smoke,
+	}
+}
+
+// Commit implements target.Stack.
+func (s *session) Commit(ctx context.Context) error {
+	if _, err := s.stack.Up(ctx, nil, s.Report.Step); err != nil {
+		return err
+	}
+	return s.rememberGood()
+}
+
+// Forgive implements target.Stack.
+func (s *session) Forgive(ctx context.Context, names []string) error {
+	return s.stack.Forgive(ctx, names)
 }
 
 // carryOut does it under the probe, and keeps the report.
@@ -93,22 +116,23 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 		order.Verified = fmt.Sprintf("signed with %s, SBOM of %d components", s.verified.Signer, s.verified.Components)
 	}
 	t := r.target
-	t.folder, t.reads = s.historyDir(s.name, id), config.Reads(id)
-	if order.From.Version, err = t.version(ctx, order.From.Slot); err != nil {
+	past := s.history(s.name)
+	t.Folder, t.Reads = past.Folder(id), config.Reads(id)
+	if order.From.Version, err = t.Version(ctx, order.From.Slot); err != nil {
 		return release.Report{}, err
 	}
-	if t.probe, err = probe.Start(ctx, config, s.config.URL, id); err != nil {
+	if t.Probe, err = probe.Start(ctx, config, s.config.URL, id); err != nil {
 		return release.Report{}, fmt.Errorf("%w: is %s where this machine reaches the edge? Otherwise set %s:url", err, s.config.URL, environment.Namespace)
 	}
 	machine := release.Release{
-		Target: t, Traffic: t.probe, Journal: release.FileJournal(s.Layout.JournalFile(s.name)), Profile: r.profile, Progress: r.options.Progress,
+		Target: t, Traffic: t.Probe, Journal: release.FileJournal(s.Layout.JournalFile(s.name)), Profile: r.profile, Progress: r.options.Progress,
 	}
 	report := r.do(machine, ctx, order)
-	report.To.Version = t.versions[order.To.Slot]
+	report.To.Version = t.KnownVersion(order.To.Slot)
 	// Whatever ended the release, its account is drawn up.
 	ctx = context.WithoutCancel(ctx)
-	err = s.account(ctx, t.probe, config.Timeout, &report)
-	return report, errors.Join(err, s.saveReport(s.name, report), s.prune(s.name))
+	err = s.account(ctx, t.Probe, config.Timeout, &report)
+	return report, errors.Join(err, past.Save(report), past.Prune())
 }
 
 // account stops the probe and says what became of each request, those that wrote included.
@@ -121,13 +145,13 @@ func (s *session) account(ctx context.Context, p *probe.Probe, timeout time.Dura
 	if service.Written == "" {
 		return nil
 	}
-	keys, err := s.query(ctx, strings.ReplaceAll(service.Written, "{{run}}", report.ID))
+	keys, err := s.database.Query(ctx, strings.ReplaceAll(service.Written, "{{run}}", report.ID))
 	if err != nil {
 		return fmt.Errorf("look for the writes of the probe: %w", err)
 	}
 	writes := probe.Reckon(keys, p.Written())
 	report.Account.Writes = &writes
-	if _, err := s.query(ctx, strings.ReplaceAll(service.Removal, "{{run}}", report.ID)); err != nil {
+	if _, err := s.database.Query(ctx, strings.ReplaceAll(service.Removal, "{{run}}", report.ID)); err != nil {
 		return fmt.Errorf("remove the writes of the probe: %w", err)
 	}
 	return nil
@@ -175,7 +199,8 @@ func (s *session) settleRelease(ctx context.Context) error {
 	if err := s.reviveEdge(ctx, record); err != nil {
 		return err
 	}
-	t := &target{session: s, folder: s.historyDir(s.name, record.ID)}
+	t := s.target()
+	t.Folder = s.history(s.name).Folder(record.ID)
 	recovery, err := release.Recover(ctx, t, journal)
 	if err != nil {
 		return err
@@ -194,20 +219,19 @@ func (s *session) reviveEdge(ctx context.Context, record release.Record) error {
 	if err != nil {
 		return err
 	}
-	name := engineName(s.name, "edge")
+	name := s.env.Part("edge")
 	for _, finding := range repairs {
 		switch {
-		case finding.name != name:
-		case finding.repair == repairStart:
-			return s.prepare(ctx, drift{finding}, &UpResult{})
+		case finding.Name != name:
+		case finding.Repair == drift.Start:
+			return s.prepare(ctx, drift.Findings{finding}, &UpResult{})
 		default:
 			if !record.Forward() {
-				if err := s.writeSlots(s.slots.Without(record.To.Slot)); err != nil {
+				if err := s.WriteSlots(s.slots.Without(record.To.Slot)); err != nil {
 					return err
 				}
 			}
-			_, err := s.converge(ctx)
-			return err
+			return s.Converge(ctx)
 		}
 	}
 	return nil
@@ -236,9 +260,9 @@ func (o *Operator) Rollback(ctx context.Context, name string, options ReleaseOpt
 		return release.Report{}, err
 	}
 	slot := environment.OtherSlot(s.slots.Live)
-	t := &target{session: s, image: former.Image, count: s.slots.LiveSlot().Replicas}
-	if kept, there := s.slots.Slots[slot]; there && kept.Image == former.Image && kept.Replicas == t.count {
-		t.image = "" // as it was
+	t, replicas := s.target(), s.slots.LiveSlot().Replicas
+	if kept, there := s.slots.Slots[slot]; !there || kept.Image != former.Image || kept.Replicas != replicas {
+		t.Fill = new(s.config.Fill(former.Image, replicas)) // otherwise it is started as it was
 	}
 	return s.carryOut(ctx, run{
 		target: t, profile: profile, options: options, to: former.Image,
@@ -248,13 +272,25 @@ func (o *Operator) Rollback(ctx context.Context, name string, options ReleaseOpt
 	})
 }
 
+// History is what the releases of an environment have left; a name that is none's is a UsageError.
+func (o *Operator) History(name string) (history.Store, error) {
+	if _, err := o.settings(name); err != nil {
+		return history.Store{}, err
+	}
+	return o.history(name), nil
+}
+
+func (o *Operator) history(name string) history.Store {
+	return history.Store{Dir: o.Layout.HistoryDir(name)}
+}
+
 // former is what served before what serves now.
 func (s *session) former() (release.Version, error) {
-	history, err := s.History(s.name)
+	reports, err := s.history(s.name).All()
 	if err != nil {
 		return release.Version{}, err
 	}
-	for _, r := range history {
+	for _, r := range reports {
 		if r.Outcome == release.OutcomeReleased && r.To.Image == s.slots.LiveSlot().Image && r.To.Slot == s.slots.Live {
 			return r.From, nil
 		}
@@ -264,7 +300,11 @@ func (s *session) former() (release.Version, error) {
 
 // Promotable is the image that serves in an environment, if it came there by a release that ended well: what may be released elsewhere.
 func (o *Operator) Promotable(name string) (string, error) {
-	history, err := o.History(name)
+	past, err := o.History(name)
+	if err != nil {
+		return "", err
+	}
+	reports, err := past.All()
 	if err != nil {
 		return "", err
 	}
@@ -273,7 +313,7 @@ func (o *Operator) Promotable(name string) (string, error) {
 		return "", &UsageError{Problem: name + " is not deployed from " + filepath.Clean(o.Layout.State)}
 	}
 	live := slots.LiveSlot().Image
-	for _, r := range history {
+	for _, r := range reports {
 		if r.To.Image == live && r.Outcome == release.OutcomeReleased {
 			return live, nil
 		}

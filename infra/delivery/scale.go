@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"bookshelf/infra/environment"
-	"bookshelf/infra/runtime/edge"
+	"bookshelf/infra/traffic"
 )
 
 // ScaleResult is what Scale did. Its JSON form is what `deliver scale --json` prints.
@@ -35,34 +35,20 @@ func (o *Operator) Scale(ctx context.Context, name string, replicas int) (ScaleR
 	live := s.slots.LiveSlot()
 	result := ScaleResult{Environment: name, Before: live.Replicas, Replicas: replicas}
 	live.Replicas = replicas
-	if err := s.writeSlots(s.slots.With(s.slots.Live, live)); err != nil {
+	if err := s.WriteSlots(s.slots.With(s.slots.Live, live)); err != nil {
 		return ScaleResult{}, err
 	}
 	if replicas < result.Before {
-		if err := s.takeOut(ctx); err != nil {
+		if err := traffic.TakeOut(ctx, s.edge, s.slots); err != nil {
 			return ScaleResult{}, err
 		}
 	}
-	if _, err := s.converge(ctx); err != nil {
+	if err := s.Converge(ctx); err != nil {
 		return ScaleResult{}, err
 	}
-	if err := s.direct(ctx); err != nil {
+	if err := traffic.Direct(ctx, s.edge, s.slots); err != nil {
 		return ScaleResult{}, err
 	}
 	result.Seconds = time.Since(begun).Seconds()
 	return result, nil
 }
-
-// takeOut tells the edge of the replicas that stay, and waits until those that go have answered their last request.
-func (s *session) takeOut(ctx context.Context) error {
-	state, err := s.edge.Set(ctx, s.change(map[string]int{s.slots.Live: 100}))
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, drainLimit, fmt.Errorf("requests are still in flight after %s", drainLimit))
-	defer cancel()
-	return s.await(ctx, state, func(state edge.State) bool { return state.Draining[s.slots.Live] == 0 })
-}
-
-// drainLimit is how long the last requests of a replica may take: no answer of the service takes longer.
-const drainLimit = time.Minute

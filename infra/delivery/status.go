@@ -14,6 +14,7 @@ import (
 	"bookshelf/infra/provenance"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/runtime/edge"
+	"bookshelf/infra/traffic"
 )
 
 // Status is an environment as the engine shows it now. Its JSON form is what `deliver status --json` prints.
@@ -67,7 +68,8 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	instances, err := o.Platform.Instances(ctx, o.environment(name))
+	env := o.environment(name)
+	instances, err := o.Platform.Instances(ctx, env)
 	if err != nil {
 		return Status{}, err
 	}
@@ -83,13 +85,13 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 		return Status{}, err
 	}
 	status.Live = slots.Live
-	if err := o.checkParts(ctx, name, instances, slots, &status); err != nil {
+	if err := o.checkParts(ctx, env, instances, slots, &status); err != nil {
 		return Status{}, err
 	}
-	if err := o.checkTraffic(ctx, name, slots, &status); err != nil {
+	if err := o.checkTraffic(ctx, env, slots, &status); err != nil {
 		return Status{}, err
 	}
-	if err := o.checkObjects(ctx, name, &status); err != nil {
+	if err := o.checkObjects(ctx, env, &status); err != nil {
 		return Status{}, err
 	}
 	status.Healthy = len(status.Problems) == 0
@@ -100,9 +102,9 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 }
 
 // checkParts looks at the containers: those that should be there, and what those that are there do.
-func (o *Operator) checkParts(ctx context.Context, name string, instances []runtime.Instance, slots environment.Slots, status *Status) error {
+func (o *Operator) checkParts(ctx context.Context, env runtime.Environment, instances []runtime.Instance, slots environment.Slots, status *Status) error {
 	for _, part := range expected(slots) {
-		part = engineName(name, part)
+		part = env.Part(part)
 		if !slices.ContainsFunc(instances, func(i runtime.Instance) bool { return i.Name == part }) {
 			status.Problems = append(status.Problems, part+" is gone")
 		}
@@ -112,12 +114,12 @@ func (o *Operator) checkParts(ctx context.Context, name string, instances []runt
 		if slots.Idle(instance.Slot) {
 			part.Detail += ", retired"
 		} else if !instance.Serving() {
-			status.Problems = append(status.Problems, instance.Name+" is "+describe(instance))
+			status.Problems = append(status.Problems, instance.Name+" is "+instance.Describe())
 		}
 		status.Parts = append(status.Parts, part)
 		if instance.Component == "app" && instance.Slot == slots.Live && status.Verified == nil {
 			var err error
-			if status.Verified, err = o.verifiedImage(ctx, name, instance.Image); err != nil {
+			if status.Verified, err = o.verifiedImage(ctx, env.Name, instance.Image); err != nil {
 				return err
 			}
 		}
@@ -139,8 +141,8 @@ func expected(slots environment.Slots) []string {
 }
 
 // checkTraffic asks the edge what it gives to whom. That it does not run is a problem that checkParts has told already.
-func (o *Operator) checkTraffic(ctx context.Context, name string, slots environment.Slots, status *Status) error {
-	state, err := edge.New(o.Platform, o.environment(name)).State(ctx)
+func (o *Operator) checkTraffic(ctx context.Context, env runtime.Environment, slots environment.Slots, status *Status) error {
+	state, err := edge.New(o.Platform, env).State(ctx)
 	if errors.Is(err, runtime.ErrNotFound) {
 		return nil
 	}
@@ -161,32 +163,32 @@ func (o *Operator) checkTraffic(ctx context.Context, name string, slots environm
 	if weight := state.Slots[slots.Live].Weight; weight != 100 {
 		status.Problems = append(status.Problems, fmt.Sprintf("%s is live and has %d %% of the traffic: a release is under way, or was cut short", slots.Live, weight))
 	}
-	for _, missing := range unready(state) {
+	for _, missing := range traffic.Unready(state) {
 		status.Problems = append(status.Problems, "the edge does not find ready: "+missing)
 	}
 	return nil
 }
 
-func (o *Operator) checkObjects(ctx context.Context, name string, status *Status) error {
+func (o *Operator) checkObjects(ctx context.Context, env runtime.Environment, status *Status) error {
 	for _, network := range []string{"backend", "frontend", "public"} {
-		exists, err := o.Platform.NetworkExists(ctx, engineName(name, network))
+		exists, err := o.Platform.NetworkExists(ctx, env.Part(network))
 		if err != nil {
 			return err
 		}
 		if !exists {
-			status.Problems = append(status.Problems, "network "+engineName(name, network)+" is gone")
+			status.Problems = append(status.Problems, "network "+env.Part(network)+" is gone")
 		}
 	}
-	exists, err := o.Platform.VolumeExists(ctx, engineName(name, "postgres-data"))
+	exists, err := o.Platform.VolumeExists(ctx, env.Part("postgres-data"))
 	if err == nil && !exists {
-		status.Problems = append(status.Problems, "volume "+engineName(name, "postgres-data")+" with the data is gone")
+		status.Problems = append(status.Problems, "volume "+env.Part("postgres-data")+" with the data is gone")
 	}
 	return err
 }
 
 func partOf(i runtime.Instance) PartStatus {
 	part := PartStatus{
-		Name: i.Name, Component: i.Component, Slot: i.Slot, Kind: i.Kind, State: string(i.State), Detail: describe(i),
+		Name: i.Name, Component: i.Component, Slot: i.Slot, Kind: i.Kind, State: string(i.State), Detail: i.Describe(),
 		Image: i.Image, Restarts: i.Restarts,
 	}
 	if !i.StartedAt.IsZero() {

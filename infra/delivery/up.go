@@ -13,9 +13,11 @@ import (
 
 	"github.com/moby/sys/atomicwriter"
 
+	"bookshelf/infra/drift"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/stack"
+	"bookshelf/infra/traffic"
 )
 
 // UpResult is what Up did. Its JSON form is what `deliver up --json` prints.
@@ -53,15 +55,15 @@ func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error)
 	if err := s.rememberVerified(); err != nil {
 		return UpResult{}, err
 	}
-	if err := s.writeSlots(s.slots); err != nil {
+	if err := s.WriteSlots(s.slots); err != nil {
 		return UpResult{}, err
 	}
 	if err := s.settleRelease(ctx); err != nil {
 		return UpResult{}, err
 	}
-	result, err := s.converge(ctx)
+	result, err := s.deploy(ctx)
 	if err == nil {
-		err = s.direct(ctx)
+		err = traffic.Direct(ctx, s.edge, s.slots)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -76,8 +78,14 @@ func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error)
 	return result, nil
 }
 
-// converge is one attempt with the session's settings.
-func (s *session) converge(ctx context.Context) (UpResult, error) {
+// Converge implements target.Stack.
+func (s *session) Converge(ctx context.Context) error {
+	_, err := s.deploy(ctx)
+	return err
+}
+
+// deploy is one attempt with the session's settings.
+func (s *session) deploy(ctx context.Context) (UpResult, error) {
 	if err := s.recover(ctx); err != nil {
 		return UpResult{}, err
 	}
@@ -92,7 +100,7 @@ func (s *session) converge(ctx context.Context) (UpResult, error) {
 	if err := s.prepare(ctx, repairs, &result); err != nil {
 		return UpResult{}, err
 	}
-	outcome, err := s.stack.Up(ctx, repairs.replace(), s.Report.Step)
+	outcome, err := s.stack.Up(ctx, repairs.Replace(), s.Report.Step)
 	if err != nil {
 		return UpResult{}, err
 	}
@@ -125,21 +133,49 @@ func (s *session) recover(ctx context.Context) error {
 	return nil
 }
 
+// drift compares what Pulumi believes with what the engine has.
+func (s *session) drift(ctx context.Context) (drift.Findings, error) {
+	believed, err := s.stack.Resources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := drift.Find(ctx, s.Platform, s.env, believed, s.slots)
+	if lost, ok := errors.AsType[*drift.LostDataError](err); ok {
+		return nil, &PersonError{Cause: lost}
+	}
+	return found, err
+}
+
+// forgetLostSlots empties a retired slot of which a container is gone.
+func (s *session) forgetLostSlots(ctx context.Context) error {
+	instances, err := s.Platform.Instances(ctx, s.env)
+	if err != nil {
+		return err
+	}
+	for _, name := range drift.BrokenSlots(s.env, instances, s.slots) {
+		s.Report.Note("the retired slot %s is not whole any more: forgetting it", name)
+		if err := s.WriteSlots(s.slots.Without(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // prepare carries out the repairs that Pulumi can't: starting what was stopped, and removing what stands in the way of a replacement.
-func (s *session) prepare(ctx context.Context, repairs drift, result *UpResult) error {
+func (s *session) prepare(ctx context.Context, repairs drift.Findings, result *UpResult) error {
 	for _, finding := range repairs {
 		s.Report.Note("%s", finding)
 		result.Repaired = append(result.Repaired, finding.String())
-		switch finding.repair {
-		case repairStart:
-			if err := s.Platform.Start(ctx, finding.id); err != nil {
+		switch finding.Repair {
+		case drift.Start:
+			if err := s.Platform.Start(ctx, finding.ID); err != nil {
 				return err
 			}
-		case repairRemove:
-			if err := s.Platform.Remove(ctx, finding.id); err != nil {
+		case drift.Remove:
+			if err := s.Platform.Remove(ctx, finding.ID); err != nil {
 				return err
 			}
-		case repairReplace:
+		case drift.Replace:
 		}
 	}
 	return nil
@@ -158,7 +194,7 @@ func (s *session) finish(ctx context.Context) error {
 			continue
 		}
 		if !instance.Serving() {
-			problems = append(problems, fmt.Errorf("%s is %s", instance.Name, describe(instance)))
+			problems = append(problems, fmt.Errorf("%s is %s", instance.Name, instance.Describe()))
 			continue
 		}
 		if instance.Kind == runtime.KindService && instance.PIDs != maxPIDs {
@@ -179,7 +215,7 @@ func (s *session) goBack(ctx context.Context, cause error) error {
 	s.Report.Note("going back to the configuration that was good last")
 	s.settings = good
 	if s.stack, err = stack.Open(ctx, s.Layout, s.lock, s.name, good); err == nil {
-		_, err = s.converge(ctx)
+		err = s.Converge(ctx)
 	}
 	if err != nil {
 		return needsPerson("%w\nand going back to the configuration that was good last failed too: %w", cause, err)
@@ -238,7 +274,7 @@ func (o *Operator) Preview(ctx context.Context, name, image string) (Preview, er
 	if err != nil {
 		return Preview{}, err
 	}
-	outcome, err := s.stack.Preview(ctx, repairs.replace(), s.Report.Step)
+	outcome, err := s.stack.Preview(ctx, repairs.Replace(), s.Report.Step)
 	if err != nil {
 		return Preview{}, err
 	}

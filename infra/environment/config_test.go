@@ -61,6 +61,7 @@ func TestEachBadValueIsNamed(t *testing.T) {
 		"a service with other words":  {"service", `{"version": "X-V"}`, `unknown field "version"`},
 		"a service without a header":  {"service", `{"probe": {}}`, "version_header is missing"},
 		"writes that can't go away":   {"service", `{"version_header": "X-V", "probe": {}, "written": "SELECT 1"}`, "go together"},
+		"a probe that is no object":   {"service", `{"version_header": "X-V", "probe": []}`, "probe: want an object"},
 		"a release that is a word":    {"release", "fast", "want a mapping"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,6 +69,34 @@ func TestEachBadValueIsNamed(t *testing.T) {
 			_, err := Load("dev", from(map[string]string{"image": someImage, test.key: test.value}))
 			if err == nil || !strings.Contains(err.Error(), "bookshelf:") || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("want an error that names a key and says %q, have %v", test.want, err)
+			}
+		})
+	}
+}
+
+func TestTheProbeLooksForTheServicesHeaderUnlessItNamesOneItself(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ service, want string }{
+		"this repository's own":    {"", "X-Bookshelf-Version"},
+		"named by the service":     {`{"version_header": "X-V", "probe": {"rate": 5}}`, "X-V"},
+		"named by both, the same":  {`{"version_header": "X-V", "probe": {"rate": 5, "version_header": "X-V"}}`, "X-V"},
+		"named by both, different": {`{"version_header": "X-V", "probe": {"rate": 5, "version_header": "X-Other"}}`, "X-Other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config, err := Load("dev", from(map[string]string{"image": someImage, "service": test.service}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var probe struct {
+				Rate          float64 `json:"rate"`
+				VersionHeader string  `json:"version_header"`
+			}
+			if err := json.Unmarshal(config.Service.Probe, &probe); err != nil {
+				t.Fatal(err)
+			}
+			if probe.VersionHeader != test.want || probe.Rate == 0 {
+				t.Errorf("have %+v, want the header %s and the rest as it was", probe, test.want)
 			}
 		})
 	}

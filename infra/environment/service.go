@@ -18,7 +18,8 @@ type Service struct {
 	Environment map[string]string `json:"environment"`
 	// Smoke are paths that each new replica must answer with 200 before it is given traffic, /readyz aside.
 	Smoke []string `json:"smoke"`
-	// Probe says what a release sends through the edge and what it expects, see package probe.
+	// Probe says what a release sends through the edge and what it expects, see package probe. Once it was read it names a header: the
+	// service's VersionHeader, unless it names one itself.
 	Probe json.RawMessage `json:"probe"`
 	// Written is a query that returns the keys of the writes of one run of the probe, a row each, and Removal a statement that removes
 	// them; {{run}} stands for the run. Both empty: the writes are not looked for, and stay.
@@ -37,7 +38,6 @@ const bookService = `{
     "fresh": 0.2,
     "timeout": "15s",
     "slow_for": "5s",
-    "version_header": "X-Bookshelf-Version",
     "read": [
       {"path": "/api/v1/books?limit=5", "status": [200]},
       {"path": "/api/v1/books?limit=5&author=austen", "status": [200]},
@@ -74,7 +74,27 @@ func parseService(text string) (Service, error) {
 	case (s.Written == "") != (s.Removal == ""):
 		return Service{}, errors.New("written and removal go together")
 	}
-	return s, nil
+	var err error
+	s.Probe, err = withHeader(s.Probe, s.VersionHeader)
+	return s, err
+}
+
+// withHeader adds the version header to a probe that names none.
+func withHeader(probe json.RawMessage, header string) (json.RawMessage, error) {
+	const member = "version_header"
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(probe, &members); err != nil || members == nil {
+		return nil, errors.New("probe: want an object")
+	}
+	if _, named := members[member]; named {
+		return probe, nil
+	}
+	name, err := json.Marshal(header)
+	if err != nil {
+		return nil, err
+	}
+	members[member] = name
+	return json.Marshal(members)
 }
 
 // Duration is a time.Duration that is written as text in JSON: "2s".

@@ -5,6 +5,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -68,8 +69,23 @@ func (i Instance) Serving() bool {
 	}
 }
 
+// Describe says what an instance is doing, and why, in a few words.
+func (i Instance) Describe() string {
+	switch {
+	case i.KilledForMemory:
+		return fmt.Sprintf("%s (killed for using more than its %d MiB)", i.State, i.MemoryBytes>>20)
+	case i.State == StateStopped, i.State == StateFailed:
+		return fmt.Sprintf("%s (exit code %d)", i.State, i.ExitCode)
+	default:
+		return string(i.State)
+	}
+}
+
 // Environment names an environment on a platform.
 type Environment struct{ Project, Name string }
+
+// Part is the name of a part of the environment on the platform, a container, network or volume: bookshelf-dev-edge.
+func (e Environment) Part(name string) string { return e.Project + "-" + e.Name + "-" + name }
 
 // LogOptions says which lines are wanted.
 type LogOptions struct {

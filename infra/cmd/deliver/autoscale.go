@@ -9,11 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"bookshelf/infra/autoscale"
+	"bookshelf/infra/autoscaler"
 	"bookshelf/infra/delivery"
 )
 
 func (d *deliver) autoscaleCommand() *cobra.Command {
-	options := delivery.AutoscaleOptions{Config: autoscale.Config{Tolerance: autoscale.DefaultTolerance}}
+	options := autoscaler.Options{Config: autoscale.Config{Tolerance: autoscale.DefaultTolerance}}
 	cmd := &cobra.Command{
 		Use:   "autoscale -e ENVIRONMENT [--min N] [--max N] [--target-in-flight N] [--target-cpu PERCENT]",
 		Short: "Give the live slot as many replicas as its load asks for, until Ctrl-C",
@@ -29,7 +30,7 @@ tried again in the next round; ten in a row end it with exit code 1.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options.Tell = d.tellAutoscale
-			return d.operate(func(o *delivery.Operator) error { return o.Autoscale(cmd.Context(), d.environment, options) })
+			return d.operate(func(o *delivery.Operator) error { return autoscaler.Run(cmd.Context(), o, d.environment, options) })
 		},
 	}
 	flags := cmd.Flags()
@@ -48,7 +49,7 @@ tried again in the next round; ten in a row end it with exit code 1.`,
 }
 
 // tellAutoscale prints an event as a line.
-func (d *deliver) tellAutoscale(e delivery.AutoscaleEvent) {
+func (d *deliver) tellAutoscale(e autoscaler.Event) {
 	if d.json {
 		// An event has nothing that JSON can't say, and there is nobody left to tell that standard output is gone.
 		_ = json.NewEncoder(d.stdout).Encode(e)
@@ -57,12 +58,12 @@ func (d *deliver) tellAutoscale(e delivery.AutoscaleEvent) {
 	printAutoscale(d.stdout, e)
 }
 
-func printAutoscale(w io.Writer, e delivery.AutoscaleEvent) {
+func printAutoscale(w io.Writer, e autoscaler.Event) {
 	fmt.Fprintf(w, "%s  %s\n", e.At.Format(time.TimeOnly), autoscaleWords(e))
 }
 
 // autoscaleWords is an event in one line: what changes, and why.
-func autoscaleWords(e delivery.AutoscaleEvent) string {
+func autoscaleWords(e autoscaler.Event) string {
 	change := fmt.Sprintf("%d → %d", e.Replicas-e.Change, e.Replicas)
 	switch {
 	case e.Error != "":

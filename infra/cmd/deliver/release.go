@@ -149,24 +149,28 @@ func (d *deliver) historyCommand() *cobra.Command {
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			return d.operate(func(o *delivery.Operator) error {
-				history, err := o.History(d.environment)
+				past, err := o.History(d.environment)
 				if err != nil {
 					return err
 				}
-				return d.print(history, func(w io.Writer) { printHistory(w, history) })
+				reports, err := past.All()
+				if err != nil {
+					return err
+				}
+				return d.print(reports, func(w io.Writer) { printHistory(w, reports) })
 			})
 		},
 	}
 }
 
-func printHistory(w io.Writer, history []release.Report) {
-	if len(history) == 0 {
+func printHistory(w io.Writer, reports []release.Report) {
+	if len(reports) == 0 {
 		fmt.Fprintln(w, "no releases yet")
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "RELEASE\tOUTCOME\tFROM\tTO\tTOOK\tSENT\tLOST\tP99 BEFORE/DURING/AFTER")
-	for _, r := range history {
+	for _, r := range reports {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%.0f/%.0f/%.0f ms\n", r.ID, r.Outcome, r.From.Version, r.To.Version,
 			r.Ended.Sub(r.Started).Round(time.Second), r.Account.Sent, r.Account.Lost, r.Before.P99, r.During.P99, r.After.P99)
 	}
@@ -186,13 +190,22 @@ func (d *deliver) reportCommand() *cobra.Command {
 				id = args[0]
 			}
 			return d.operate(func(o *delivery.Operator) error {
-				page, r, err := o.ReportPage(d.environment, id)
+				past, err := o.History(d.environment)
 				if err != nil {
 					return err
 				}
+				r, found, err := past.Find(id)
+				switch {
+				case err != nil:
+					return err
+				case !found && id == "":
+					return usageError("%s has had no release yet", d.environment)
+				case !found:
+					return usageError("%s has had no release %q (see `deliver history -e %s`)", d.environment, id, d.environment)
+				}
 				return d.print(r, func(w io.Writer) {
 					inWords(r)(w)
-					fmt.Fprintf(w, "\npage: %s\n", page)
+					fmt.Fprintf(w, "\npage: %s\n", past.Page(r.ID))
 				})
 			})
 		},

@@ -1,13 +1,15 @@
-package delivery
+// Package autoscaler keeps the replicas of a running environment in step with its load: it looks at the edge and the platform, lets
+// package autoscale decide, and scales through package delivery.
+package autoscaler
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"bookshelf/infra/autoscale"
+	"bookshelf/infra/delivery"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/stack"
 )
@@ -15,25 +17,25 @@ import (
 const (
 	// samplesPerRound is how often the edge is asked between two decisions.
 	samplesPerRound = 5
-	// maxFailures is how many rounds in a row may fail before Autoscale gives up.
+	// maxFailures is how many rounds in a row may fail before Run gives up.
 	maxFailures = 10
 	// leastGap is how long may pass without an observation at least before that counts as missing: scaling takes some time itself.
 	leastGap = time.Minute
 )
 
-// AutoscaleOptions say what Autoscale holds, and how it proceeds.
-type AutoscaleOptions struct {
+// Options say what is held, and how.
+type Options struct {
 	autoscale.Config
 	// Every is the time between two decisions, For how long there are any, 0 for as long as the context lives.
 	Every, For time.Duration
 	// DryRun says what would be done, and does nothing.
 	DryRun bool
 	// Tell is told what is new.
-	Tell func(AutoscaleEvent)
+	Tell func(Event)
 }
 
-// check validates the options; an error is a UsageError.
-func (o AutoscaleOptions) check() error {
+// check validates the options; an error is a delivery.UsageError.
+func (o Options) check() error {
 	err := o.Check(environment.MaxReplicas)
 	switch {
 	case err != nil:
@@ -44,11 +46,11 @@ func (o AutoscaleOptions) check() error {
 	default:
 		return nil
 	}
-	return &UsageError{Problem: err.Error()}
+	return &delivery.UsageError{Problem: err.Error()}
 }
 
-// AutoscaleEvent is something that Autoscale has to say. Its JSON form is a line of what `deliver autoscale --json` prints.
-type AutoscaleEvent struct {
+// Event is something that there is to say. Its JSON form is a line of what `deliver autoscale --json` prints.
+type Event struct {
 	At          time.Time `json:"at"`
 	Environment string    `json:"environment"`
 	autoscale.Decision
@@ -61,24 +63,21 @@ type AutoscaleEvent struct {
 	Failures int    `json:"failures,omitempty"`
 }
 
-// Autoscale gives the live slot as many replicas as its load asks for, until the context ends or the time is over. It never changes
+// Run gives the live slot as many replicas as its load asks for, until the context ends or the time is over. It never changes
 // anything while somebody else works on the environment, a release above all: then it waits. What goes wrong in one round is told and
 // tried again in the next; the error is about what kept it from beginning, or went wrong in ten rounds in a row.
-func (o *Operator) Autoscale(ctx context.Context, name string, options AutoscaleOptions) error {
+func Run(ctx context.Context, o *delivery.Operator, name string, options Options) error {
 	if err := options.check(); err != nil {
 		return err
 	}
-	if _, err := o.reach(ctx, name); err != nil {
-		return err
-	}
-	if _, err := environment.ReadSlots(o.Layout.State, name); errors.Is(err, fs.ErrNotExist) {
-		return &NotDeployedError{Environment: name}
-	} else if err != nil {
+	if err := o.Deployed(ctx, name); err != nil {
 		return err
 	}
 	a := &autoscaler{
-		AutoscaleOptions: options, name: name, note: o.Report.Note, watch: o.watch(name, options.TargetCPU > 0),
-		scale: func(ctx context.Context, replicas int) (ScaleResult, error) { return o.Scale(ctx, name, replicas) },
+		Options: options, name: name, note: o.Report.Note, watch: newWatch(o, name, options.TargetCPU > 0),
+		scale: func(ctx context.Context, replicas int) (delivery.ScaleResult, error) {
+			return o.Scale(ctx, name, replicas)
+		},
 	}
 	a.Gap = max(leastGap, 3*options.Every)
 	return a.run(ctx)
@@ -86,15 +85,15 @@ func (o *Operator) Autoscale(ctx context.Context, name string, options Autoscale
 
 // autoscaler observes, decides and scales, round by round.
 type autoscaler struct {
-	AutoscaleOptions
+	Options
 	name  string
 	note  func(format string, args ...any)
 	watch *watch
-	scale func(ctx context.Context, replicas int) (ScaleResult, error)
+	scale func(ctx context.Context, replicas int) (delivery.ScaleResult, error)
 
 	history []autoscale.Observation
 	// last is what was told last: a decision, or why one had to wait.
-	last AutoscaleEvent
+	last Event
 	// unfinished says that a change has failed half-way.
 	unfinished bool
 	failures   int
@@ -130,7 +129,7 @@ func (a *autoscaler) run(ctx context.Context) error {
 	}
 }
 
-// round decides on what was seen, or on what kept that from being seen. Its error ends Autoscale.
+// round decides on what was seen, or on what kept that from being seen. Its error ends Run.
 func (a *autoscaler) round(ctx context.Context, seen sighting, problem error) error {
 	if n := len(a.history); problem != nil && n > 0 {
 		seen.Observation = autoscale.Observation{At: time.Now(), Replicas: a.history[n-1].Replicas}
@@ -149,7 +148,7 @@ func (a *autoscaler) round(ctx context.Context, seen sighting, problem error) er
 	case a.DryRun || d.Change == 0 && !seen.unfinished && !a.unfinished:
 		a.failures = 0
 		if a.last.Waits != "" || d.News(a.last.Decision) {
-			a.tell(AutoscaleEvent{Decision: d, DryRun: a.DryRun && d.Change != 0})
+			a.tell(Event{Decision: d, DryRun: a.DryRun && d.Change != 0})
 		}
 		return nil
 	default:
@@ -171,7 +170,7 @@ func (a *autoscaler) act(ctx context.Context, d autoscale.Decision) error {
 		return a.stopped(ctx, d, err)
 	}
 	a.failures = 0
-	a.tell(AutoscaleEvent{Decision: d, Seconds: result.Seconds})
+	a.tell(Event{Decision: d, Seconds: result.Seconds})
 	return nil
 }
 
@@ -180,16 +179,16 @@ func (a *autoscaler) stopped(ctx context.Context, d autoscale.Decision, err erro
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted: run the same command again, or `deliver up -e %s`, to bring %d replicas to their end: %w", a.name, d.Replicas, err)
 	}
-	if _, person := errors.AsType[*PersonError](err); person {
+	if _, person := errors.AsType[*delivery.PersonError](err); person {
 		return err
 	}
 	return a.failed(d, err)
 }
 
-// failed tells what went wrong, and ends Autoscale with it when it keeps doing so.
+// failed tells what went wrong, and ends Run with it when it keeps doing so.
 func (a *autoscaler) failed(d autoscale.Decision, err error) error {
 	a.failures++
-	a.tell(AutoscaleEvent{Decision: d, Error: err.Error(), Failures: a.failures})
+	a.tell(Event{Decision: d, Error: err.Error(), Failures: a.failures})
 	if a.failures >= maxFailures {
 		return fmt.Errorf("%d rounds in a row have failed, the last one so: %w", a.failures, err)
 	}
@@ -200,11 +199,11 @@ func (a *autoscaler) failed(d autoscale.Decision, err error) error {
 func (a *autoscaler) waits(d autoscale.Decision, why string) {
 	a.failures = 0
 	if a.last.Waits != why {
-		a.tell(AutoscaleEvent{Decision: d, Waits: why})
+		a.tell(Event{Decision: d, Waits: why})
 	}
 }
 
-func (a *autoscaler) tell(e AutoscaleEvent) {
+func (a *autoscaler) tell(e Event) {
 	e.At, e.Environment = time.Now(), a.name
 	a.last = e
 	a.Tell(e)

@@ -1,4 +1,4 @@
-package delivery
+package autoscaler
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bookshelf/infra/autoscale"
+	"bookshelf/infra/delivery"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/runtime/edge"
@@ -14,10 +15,11 @@ import (
 
 // watch looks at the load of an environment's live slot, without its lock: it only asks.
 type watch struct {
-	operator *Operator
-	name     string
-	env      runtime.Environment
-	edge     *edge.Client
+	platform runtime.Platform
+	// state is the folder in which it is noted what the slots are to run.
+	state string
+	env   runtime.Environment
+	edge  *edge.Client
 	// cpu says whether to look at CPU time; meters are what was read last, by instance.
 	cpu    bool
 	meters map[string]meter
@@ -48,9 +50,9 @@ type sighting struct {
 	unfinished bool
 }
 
-func (o *Operator) watch(name string, cpu bool) *watch {
-	env := o.environment(name)
-	return &watch{operator: o, name: name, env: env, edge: edge.New(o.Platform, env), cpu: cpu}
+func newWatch(o *delivery.Operator, name string, cpu bool) *watch {
+	env := runtime.Environment{Project: environment.Project, Name: name}
+	return &watch{platform: o.Platform, state: o.Layout.State, env: env, edge: edge.New(o.Platform, env), cpu: cpu}
 }
 
 // lookLimit is how long the edge may take to say what it does.
@@ -60,7 +62,7 @@ const lookLimit = 10 * time.Second
 func (w *watch) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	slots, err := environment.ReadSlots(w.operator.Layout.State, w.name)
+	slots, err := environment.ReadSlots(w.state, w.env.Name)
 	if err != nil {
 		w.problem = err
 		return
@@ -110,7 +112,7 @@ func (w *watch) sum(ctx context.Context) (sighting, error) {
 // used is the share of their limits that the replicas of a slot have used since it was asked before, in percent. Not known is what only
 // one of the two moments shows: a replica that is new, was started again, or has no limit.
 func (w *watch) used(ctx context.Context, slot string) (autoscale.Reading, error) {
-	instances, err := w.operator.Platform.Instances(ctx, w.env)
+	instances, err := w.platform.Instances(ctx, w.env)
 	if err != nil {
 		return autoscale.Reading{}, err
 	}
@@ -122,7 +124,7 @@ func (w *watch) used(ctx context.Context, slot string) (autoscale.Reading, error
 		if instance.Component != "app" || instance.Slot != slot || !instance.Serving() {
 			continue
 		}
-		seconds, err := w.operator.Platform.CPUSeconds(ctx, instance.ID)
+		seconds, err := w.platform.CPUSeconds(ctx, instance.ID)
 		if errors.Is(err, runtime.ErrNotFound) {
 			continue
 		}

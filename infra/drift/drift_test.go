@@ -1,10 +1,13 @@
-package delivery
+package drift
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"bookshelf/infra/environment"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/stack"
 )
@@ -96,15 +99,85 @@ func TestWhatDiffersFromTheStateIsRepaired(t *testing.T) {
 	}
 }
 
-func TestAPartIsDescribedWithTheReason(t *testing.T) {
+// engine has instances, networks and volumes.
+type engine struct {
+	runtime.Platform
+	instances []runtime.Instance
+	objects   map[string]bool
+}
+
+func (e engine) Instances(context.Context, runtime.Environment) ([]runtime.Instance, error) {
+	return e.instances, nil
+}
+
+func (e engine) NetworkExists(_ context.Context, name string) (bool, error) {
+	return e.objects[name], nil
+}
+
+func (e engine) VolumeExists(_ context.Context, name string) (bool, error) {
+	return e.objects[name], nil
+}
+
+var dev = runtime.Environment{Project: "bookshelf", Name: "dev"}
+
+// slots are blue, which serves, and green with what was retired of two replicas.
+var slots = environment.Slots{Live: "blue", Slots: map[string]environment.Slot{"blue": {Replicas: 1}, "green": {Replicas: 2, Retired: true}}}
+
+func TestALostNetworkTakesWhatWasOnItAlong(t *testing.T) {
 	t.Parallel()
-	for want, instance := range map[string]runtime.Instance{
-		"healthy":               {State: runtime.StateHealthy},
-		"stopped (exit code 1)": {State: runtime.StateStopped, ExitCode: 1},
-		"stopped (killed for using more than its 64 MiB)": {State: runtime.StateStopped, ExitCode: 137, KilledForMemory: true, MemoryBytes: 64 << 20},
+	believed := stack.Resources{
+		Containers: []stack.Container{{URN: "urn:edge", ID: "1", Name: "edge", Networks: []string{"public"}}},
+		Networks:   []stack.Object{{URN: "urn:backend", Name: "backend"}, {URN: "urn:public", Name: "public"}},
+	}
+	e := engine{instances: []runtime.Instance{{ID: "1", Name: "edge", State: runtime.StateHealthy}}, objects: map[string]bool{"backend": true}}
+	found, err := Find(t.Context(), e, dev, believed, slots)
+	if diff := cmp.Diff([]string{"urn:public", "urn:edge"}, found.Replace()); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+func TestNothingIsExpectedOfAnIdleSlot(t *testing.T) {
+	t.Parallel()
+	believed := stack.Resources{Containers: []stack.Container{
+		{URN: "urn:blue", Name: "bookshelf-dev-app-blue-1"},
+		{URN: "urn:green", Name: "bookshelf-dev-app-green-1"},
+		{URN: "urn:migration", Name: "bookshelf-dev-migration-green"},
+	}}
+	found, err := Find(t.Context(), engine{}, dev, believed, slots)
+	if diff := cmp.Diff([]string{"urn:blue"}, found.Replace()); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+func TestDataThatIsGoneIsNoDifferenceThatIsRepaired(t *testing.T) {
+	t.Parallel()
+	believed := stack.Resources{Volumes: []stack.Object{{Name: "secrets"}, {Name: "data", Protected: true}}}
+	_, err := Find(t.Context(), engine{}, dev, believed, slots)
+	if lost, ok := errors.AsType[*LostDataError](err); !ok || lost.Volume != "data" || lost.Environment != "dev" {
+		t.Errorf("have %v", err)
+	}
+	if found, err := Find(t.Context(), engine{objects: map[string]bool{"data": true}}, dev, believed, slots); err != nil || len(found) > 0 {
+		t.Errorf("with the data there: %v, %v", found, err)
+	}
+}
+
+func TestARetiredSlotIsBrokenWithoutAnyOfItsReplicas(t *testing.T) {
+	t.Parallel()
+	green := func(name string) runtime.Instance {
+		return runtime.Instance{Name: "bookshelf-dev-" + name, Component: "app", Slot: "green", State: runtime.StateStopped}
+	}
+	for name, test := range map[string]struct {
+		instances []runtime.Instance
+		want      []string
+	}{
+		"it is whole":              {[]runtime.Instance{green("app-green-2"), green("app-green-1")}, nil},
+		"one is gone":              {[]runtime.Instance{green("app-green-2")}, []string{"green"}},
+		"one has another name":     {[]runtime.Instance{green("app-green-1"), green("app-green-3")}, []string{"green"}},
+		"there is one beyond them": {[]runtime.Instance{green("app-green-1"), green("app-green-2"), green("app-green-3")}, []string{"green"}},
 	} {
-		if got := describe(instance); got != want {
-			t.Errorf("describe = %q, want %q", got, want)
+		// Blue is gone too, and is none of its business: it is to serve.
+		if diff := cmp.Diff(test.want, BrokenSlots(dev, test.instances, slots)); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package delivery
+package autoscaler
 
 import (
 	"context"
@@ -12,35 +12,36 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"bookshelf/infra/autoscale"
+	"bookshelf/infra/delivery"
 	"bookshelf/infra/environment"
 )
 
 // quick options decide every 5 s, without patience.
-func quick(told *[]AutoscaleEvent) AutoscaleOptions {
-	return AutoscaleOptions{
+func quick(told *[]Event) Options {
+	return Options{
 		Config: autoscale.Config{Min: 1, Max: 6, TargetInFlight: 4, MaxStep: 6, Tolerance: autoscale.DefaultTolerance},
 		Every:  5 * time.Second, For: 31 * time.Second,
-		Tell: func(e AutoscaleEvent) { *told = append(*told, e) },
+		Tell: func(e Event) { *told = append(*told, e) },
 	}
 }
 
 // autoscaling is an autoscaler whose changes are made at once, and noted.
-func autoscaling(t *testing.T, o *Operator, p *loaded, options AutoscaleOptions) (a *autoscaler, changes *[]int) {
+func autoscaling(t *testing.T, o *delivery.Operator, p *loaded, options Options) (a *autoscaler, changes *[]int) {
 	t.Helper()
 	changes = &[]int{}
 	return &autoscaler{
-		AutoscaleOptions: options, name: "prod", note: o.Report.Note, watch: o.watch("prod", options.TargetCPU > 0),
-		scale: func(_ context.Context, replicas int) (ScaleResult, error) {
+		Options: options, name: "prod", note: o.Report.Note, watch: newWatch(o, "prod", options.TargetCPU > 0),
+		scale: func(_ context.Context, replicas int) (delivery.ScaleResult, error) {
 			*changes = append(*changes, replicas)
 			scaled(t, o, replicas)
 			p.replicas, p.ready = replicas, replicas
-			return ScaleResult{Seconds: 2}, nil
+			return delivery.ScaleResult{Seconds: 2}, nil
 		},
 	}, changes
 }
 
 // words are events in short.
-func words(told []AutoscaleEvent) []string {
+func words(told []Event) []string {
 	var lines []string
 	for _, e := range told {
 		line := fmt.Sprintf("%s %+d to %d", e.Rule, e.Change, e.Replicas)
@@ -60,7 +61,7 @@ func words(told []AutoscaleEvent) []string {
 func TestReplicasFollowTheLoadAndOnlyNewsIsTold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []AutoscaleEvent
+		var told []Event
 		o, p := deployed(t, 2)
 		p.inFlight = 8
 		p.trouble = func(asked int) error {
@@ -94,7 +95,7 @@ func TestReplicasFollowTheLoadAndOnlyNewsIsTold(t *testing.T) {
 func TestADryRunOnlySays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []AutoscaleEvent
+		var told []Event
 		o, p := deployed(t, 2)
 		p.inFlight = 15
 		options := quick(&told)
@@ -113,7 +114,7 @@ func TestADryRunOnlySays(t *testing.T) {
 func TestALockedEnvironmentIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []AutoscaleEvent
+		var told []Event
 		o, p := deployed(t, 2)
 		p.inFlight = 15
 		lock, err := o.Layout.Lock("prod", "release")
@@ -121,7 +122,7 @@ func TestALockedEnvironmentIsWaitedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer lock.Release()
-		if err := o.Autoscale(t.Context(), "prod", quick(&told)); err != nil {
+		if err := Run(t.Context(), o, "prod", quick(&told)); err != nil {
 			t.Fatal(err)
 		}
 		if len(told) != 1 || !strings.Contains(told[0].Waits, "prod is locked by process") || !strings.Contains(told[0].Waits, "(deliver release)") {
@@ -137,7 +138,7 @@ func TestALockedEnvironmentIsWaitedFor(t *testing.T) {
 func TestASplitOfTheTrafficIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []AutoscaleEvent
+		var told []Event
 		o, p := deployed(t, 2)
 		p.weight = 75
 		p.trouble = func(asked int) error {
@@ -170,7 +171,7 @@ func TestOneBadRoundIsToldAndTenEndIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var told []AutoscaleEvent
+				var told []Event
 				o, p := deployed(t, 2)
 				p.inFlight = 8
 				p.trouble = func(asked int) error {
@@ -202,7 +203,7 @@ func TestOneBadRoundIsToldAndTenEndIt(t *testing.T) {
 func TestARoundWithOneAnswerCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []AutoscaleEvent
+		var told []Event
 		o, p := deployed(t, 2)
 		p.inFlight = 8
 		p.trouble = func(asked int) error {
@@ -224,15 +225,15 @@ func TestARoundWithOneAnswerCounts(t *testing.T) {
 func TestAChangeThatFailedIsTriedAgainUntilItWorks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []AutoscaleEvent
+		var told []Event
 		o, p := deployed(t, 2)
 		p.inFlight = 15
 		a, changes := autoscaling(t, o, p, quick(&told))
 		works, tries := a.scale, 0
-		a.scale = func(ctx context.Context, replicas int) (ScaleResult, error) {
+		a.scale = func(ctx context.Context, replicas int) (delivery.ScaleResult, error) {
 			if tries++; tries < 3 {
 				scaled(t, o, replicas) // as Scale does before anything else
-				return ScaleResult{}, errors.New("no room")
+				return delivery.ScaleResult{}, errors.New("no room")
 			}
 			return works(ctx, replicas)
 		}
@@ -263,7 +264,7 @@ func TestAChangeThatWasCutShortIsBroughtToItsEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var told []AutoscaleEvent
+				var told []Event
 				o, p := deployed(t, 3)
 				p.inFlight, p.replicas, p.ready = 12, test.edge, test.edge
 				a, changes := autoscaling(t, o, p, quick(&told))
@@ -282,12 +283,14 @@ func TestAChangeThatWasCutShortIsBroughtToItsEnd(t *testing.T) {
 func TestWhatOnlyAPersonMendsEndsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []AutoscaleEvent
+		var told []Event
 		o, p := deployed(t, 2)
 		p.inFlight = 15
 		a, _ := autoscaling(t, o, p, quick(&told))
-		a.scale = func(context.Context, int) (ScaleResult, error) { return ScaleResult{}, needsPerson("the data is gone") }
-		if _, person := errors.AsType[*PersonError](a.run(t.Context())); !person {
+		a.scale = func(context.Context, int) (delivery.ScaleResult, error) {
+			return delivery.ScaleResult{}, &delivery.PersonError{Cause: errors.New("the data is gone")}
+		}
+		if _, person := errors.AsType[*delivery.PersonError](a.run(t.Context())); !person {
 			t.Error("it went on")
 		}
 	})
@@ -305,7 +308,7 @@ func TestAnInterruptionEndsItWellUnlessAChangeWasCutShort(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var told []AutoscaleEvent
+				var told []Event
 				o, p := deployed(t, 2)
 				p.inFlight = test.inFlight
 				ctx, interrupt := context.WithTimeout(t.Context(), 7*time.Second)
@@ -313,9 +316,9 @@ func TestAnInterruptionEndsItWellUnlessAChangeWasCutShort(t *testing.T) {
 				options := quick(&told)
 				options.For = 0
 				a, _ := autoscaling(t, o, p, options)
-				a.scale = func(ctx context.Context, _ int) (ScaleResult, error) {
+				a.scale = func(ctx context.Context, _ int) (delivery.ScaleResult, error) {
 					<-ctx.Done()
-					return ScaleResult{}, ctx.Err()
+					return delivery.ScaleResult{}, ctx.Err()
 				}
 				err := a.run(ctx)
 				if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
@@ -329,18 +332,18 @@ func TestAnInterruptionEndsItWellUnlessAChangeWasCutShort(t *testing.T) {
 func TestTheTimeDoesNotCutAChangeShort(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []AutoscaleEvent
+		var told []Event
 		o, p := deployed(t, 2)
 		p.inFlight = 15
 		options := quick(&told)
 		options.For = 6 * time.Second
 		a, _ := autoscaling(t, o, p, options)
-		a.scale = func(ctx context.Context, _ int) (ScaleResult, error) {
+		a.scale = func(ctx context.Context, _ int) (delivery.ScaleResult, error) {
 			select {
 			case <-ctx.Done():
-				return ScaleResult{}, ctx.Err()
+				return delivery.ScaleResult{}, ctx.Err()
 			case <-time.After(time.Minute):
-				return ScaleResult{Seconds: 60}, nil
+				return delivery.ScaleResult{Seconds: 60}, nil
 			}
 		}
 		if err := a.run(t.Context()); err != nil {
@@ -354,16 +357,16 @@ func TestTheTimeDoesNotCutAChangeShort(t *testing.T) {
 
 func TestAnAutoscalerThatCannotBeMeantTouchesNothing(t *testing.T) {
 	t.Parallel()
-	for want, change := range map[string]func(*AutoscaleOptions){
-		"max 20: want 1, which is min, to 16": func(o *AutoscaleOptions) { o.Max = 20 },
-		"every 10ms: want 1s or more":         func(o *AutoscaleOptions) { o.Every = 10 * time.Millisecond },
-		"for -1s: want none below 0s":         func(o *AutoscaleOptions) { o.For = -time.Second },
+	for want, change := range map[string]func(*Options){
+		"max 20: want 1, which is min, to 16": func(o *Options) { o.Max = 20 },
+		"every 10ms: want 1s or more":         func(o *Options) { o.Every = 10 * time.Millisecond },
+		"for -1s: want none below 0s":         func(o *Options) { o.For = -time.Second },
 	} {
 		o, p := deployed(t, 1)
 		options := quick(nil)
 		change(&options)
-		err := o.Autoscale(t.Context(), "prod", options)
-		if _, usage := errors.AsType[*UsageError](err); !usage || err.Error() != want || p.asked > 0 {
+		err := Run(t.Context(), o, "prod", options)
+		if _, usage := errors.AsType[*delivery.UsageError](err); !usage || err.Error() != want || p.asked > 0 {
 			t.Errorf("want %q, have %v; the edge was asked %d times", want, err, p.asked)
 		}
 	}
@@ -371,9 +374,8 @@ func TestAnAutoscalerThatCannotBeMeantTouchesNothing(t *testing.T) {
 
 func TestOnlyADeployedEnvironmentIsScaled(t *testing.T) {
 	t.Parallel()
-	o, _ := guarded(t, "exit 1")
-	o.Platform = &loaded{}
-	if _, none := errors.AsType[*NotDeployedError](o.Autoscale(t.Context(), "prod", quick(nil))); !none {
+	o := configured(t, &loaded{})
+	if _, none := errors.AsType[*delivery.NotDeployedError](Run(t.Context(), o, "prod", quick(nil))); !none {
 		t.Error("want a NotDeployedError")
 	}
 }

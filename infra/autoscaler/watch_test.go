@@ -1,10 +1,10 @@
-package delivery
+package autoscaler
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,14 +13,17 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"bookshelf/infra/autoscale"
+	"bookshelf/infra/delivery"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/runtime/edge"
+	"bookshelf/infra/runtime/edge/edgetest"
+	"bookshelf/infra/stack"
 )
 
 // loaded is a platform whose edge has requests in flight.
 type loaded struct {
-	runtime.Platform
+	*edgetest.Platform
 	replicas, ready, inFlight, weight int
 	// asked counts the looks; each that trouble is for fails, or changes what is seen.
 	asked   int
@@ -31,17 +34,15 @@ type loaded struct {
 
 func (p *loaded) Check(context.Context) error { return nil }
 
-func (p *loaded) Instances(context.Context, runtime.Environment) ([]runtime.Instance, error) {
-	instances := []runtime.Instance{{ID: "edge", Component: edge.Component, Kind: runtime.KindService, State: runtime.StateHealthy}}
+func (p *loaded) Instances(ctx context.Context, env runtime.Environment) ([]runtime.Instance, error) {
+	p.Others = nil
 	for n := range p.replicas {
-		r := replica("blue", n+1)
-		r.NanoCPUs = 5e8
-		instances = append(instances, r)
+		p.Others = append(p.Others, runtime.Instance{
+			ID: fmt.Sprintf("blue-%d", n+1), Component: "app", Slot: "blue", Kind: runtime.KindService, State: runtime.StateHealthy, NanoCPUs: 5e8,
+		})
 	}
-	return instances, nil
+	return p.Platform.Instances(ctx, env)
 }
-
-func (p *loaded) Entrypoint(context.Context, string) ([]string, error) { return []string{"/edge"}, nil }
 
 func (p *loaded) CPUSeconds(_ context.Context, id string) (float64, error) {
 	seconds, there := p.seconds[id]
@@ -51,32 +52,49 @@ func (p *loaded) CPUSeconds(_ context.Context, id string) (float64, error) {
 	return seconds, nil
 }
 
-func (p *loaded) Exec(_ context.Context, _ string, _ []string, _ io.Reader, stdout, _ io.Writer) (int, error) {
+func (p *loaded) answer([]string, []byte) (any, error) {
 	p.asked++
 	if p.trouble != nil {
 		if err := p.trouble(p.asked); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	live := edge.Slot{Weight: p.weight, InFlight: p.inFlight}
 	for n := range p.replicas {
 		live.Replicas = append(live.Replicas, edge.Replica{Address: fmt.Sprintf("app-blue-%d:8080", n+1), Healthy: n < p.ready})
 	}
-	return 0, json.NewEncoder(stdout).Encode(edge.State{Slots: map[string]edge.Slot{"blue": live}})
+	return edge.State{Slots: map[string]edge.Slot{"blue": live}}, nil
+}
+
+// quiet is a reporter that nobody listens to.
+type quiet struct{}
+
+func (quiet) Step(stack.Step) {}
+
+func (quiet) Note(string, ...any) {}
+
+// configured is an operator of one environment, prod.
+func configured(t *testing.T, platform runtime.Platform) *delivery.Operator {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "Pulumi.prod.yaml"), []byte("config: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &delivery.Operator{Layout: stack.Layout{Infra: root, State: filepath.Join(root, "state")}, Platform: platform, Report: quiet{}}
 }
 
 // deployed is an environment, prod, with replicas that have nothing to do.
-func deployed(t *testing.T, replicas int) (*Operator, *loaded) {
+func deployed(t *testing.T, replicas int) (*delivery.Operator, *loaded) {
 	t.Helper()
-	o, _ := guarded(t, "exit 1")
-	p := &loaded{replicas: replicas, ready: replicas, weight: 100}
-	o.Platform = p
+	p := &loaded{Platform: &edgetest.Platform{}, replicas: replicas, ready: replicas, weight: 100}
+	p.Answer = p.answer
+	o := configured(t, p)
 	scaled(t, o, replicas)
 	return o, p
 }
 
 // scaled notes how many replicas there are to be.
-func scaled(t *testing.T, o *Operator, replicas int) {
+func scaled(t *testing.T, o *delivery.Operator, replicas int) {
 	t.Helper()
 	slots := environment.Slots{Live: "blue", Slots: map[string]environment.Slot{"blue": {Image: "one", Replicas: replicas}}}
 	if err := environment.WriteSlots(o.Layout.State, "prod", slots); err != nil {
@@ -88,7 +106,7 @@ func TestRequestsInFlightAreAveragedAndReplicasCountedAtTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, p := deployed(t, 3)
-		w := o.watch("prod", false)
+		w := newWatch(o, "prod", false)
 		for _, inFlight := range []int{2, 4, 9} {
 			p.inFlight, p.ready = inFlight, p.ready-1
 			w.look(t.Context())
@@ -105,7 +123,7 @@ func TestAnEdgeThatKnowsAnotherNumberIsUnfinished(t *testing.T) {
 	t.Parallel()
 	o, p := deployed(t, 3)
 	p.replicas, p.ready = 2, 2
-	w := o.watch("prod", false)
+	w := newWatch(o, "prod", false)
 	w.look(t.Context())
 	got, err := w.sum(t.Context())
 	if err != nil || !got.unfinished || got.Replicas != 3 || got.Ready != 2 {
@@ -117,7 +135,7 @@ func TestALoadOfTwoSlotsIsNone(t *testing.T) {
 	t.Parallel()
 	o, p := deployed(t, 3)
 	p.inFlight = 7
-	w := o.watch("prod", false)
+	w := newWatch(o, "prod", false)
 	w.look(t.Context())
 	w.looks[0].slot = "green" // was live a moment ago
 	w.look(t.Context())
@@ -132,7 +150,7 @@ func TestCPUIsComparedBetweenRounds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o, p := deployed(t, 2)
-		w := o.watch("prod", true)
+		w := newWatch(o, "prod", true)
 		for round, test := range []struct {
 			seconds map[string]float64
 			want    autoscale.Reading
