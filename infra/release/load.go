@@ -18,7 +18,7 @@ func judgeLoad(l Loaded, unknown error, looks int, rules Rules) Verdict {
 	failures := comparison{name: "error ratio (load)", what: "failed", new: bad(l.New), old: bad(l.Old), tolerance: rules.ErrorTolerance}
 	return e.verdict(failures.decide(e, rules),
 		quantiles{name: "p50 (load)", share: 0.5, ratio: rules.P50Ratio}.decide(l, looks, rules),
-		quantiles{name: "p99 (load)", share: 0.99, ratio: rules.P99Ratio}.decide(l, looks, rules),
+		quantiles{name: "p90 (load)", share: 0.9, ratio: rules.P90Ratio}.decide(l, looks, rules),
 	)
 }
 
@@ -108,6 +108,7 @@ func (x *run) bear(ctx context.Context) error {
 		x.tell(Progress{Phase: PhaseLoad, Verdict: &v})
 		switch {
 		case v.Decision == Pass:
+			x.watch.warm = time.Now()
 			return nil
 		case v.Decision == Fail:
 			return fmt.Errorf("under load: %s", v.Why())

@@ -48,8 +48,8 @@ type Rules struct {
 	// SlowFactor and SlowAddition move the old slot's 90th percentile, whichever moves it further. Slow is what takes longer.
 	SlowFactor   float64
 	SlowAddition time.Duration
-	// P50Ratio and P99Ratio are how many times the old slot's median and 99th percentile the new one's may be under the same load.
-	P50Ratio, P99Ratio float64
+	// P50Ratio and P90Ratio are how many times the old slot's median and 90th percentile the new one's may be under the same load.
+	P50Ratio, P90Ratio float64
 }
 
 // Profiles are the profiles by name: "standard" for an environment that matters, "fast" for one at a desk and for tests.
@@ -69,7 +69,7 @@ func profile(name string, change func(*Profile)) Profile {
 		Commit: 5 * time.Minute, Drain: time.Minute,
 		Rules: Rules{
 			Confidence: 0.99, MinSamples: 250, Fewest: 20, ErrorTolerance: 0.01, SlowTolerance: 0.1, Risk: 0.01,
-			SlowFactor: 1.5, SlowAddition: 20 * time.Millisecond, P50Ratio: 1.5, P99Ratio: 2,
+			SlowFactor: 1.5, SlowAddition: 20 * time.Millisecond, P50Ratio: 1.5, P90Ratio: 2,
 		},
 	}
 	change(&p)

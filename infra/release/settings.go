@@ -48,7 +48,7 @@ func (p *Profile) settings() []setting {
 		number("slow_factor", &p.Rules.SlowFactor, 1, 100),
 		duration("slow_addition", &p.Rules.SlowAddition, 0, time.Minute),
 		number("p50_ratio", &p.Rules.P50Ratio, 1, 100),
-		number("p99_ratio", &p.Rules.P99Ratio, 1, 100),
+		number("p90_ratio", &p.Rules.P90Ratio, 1, 100),
 	}
 }
 

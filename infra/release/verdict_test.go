@@ -52,7 +52,7 @@ func TestAVerdictIsWhatItsChecksSay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := Judge(test.evidence, Profiles["fast"].Rules)
+			v := Judge(test.evidence, strict())
 			if v.Decision != test.want || !strings.Contains(v.Why(), test.why) {
 				t.Errorf("want %s with %q, have %s: %s", test.want, test.why, v.Decision, v.Why())
 			}
@@ -89,7 +89,7 @@ func TestWhatNobodyAnsweredIsTheNewSlotsFault(t *testing.T) {
 			e := seen(good, good)
 			e.Nobody = Sample{Requests: test.lost, Lost: test.lost}
 			e.LostBefore, e.SentBefore = test.lostBefore, test.sentBefore
-			if v := Judge(e, Profiles["fast"].Rules); v.Checks[0].Decision != test.want {
+			if v := Judge(e, strict()); v.Checks[0].Decision != test.want {
 				t.Errorf("want %s, have %s: %s", test.want, v.Checks[0].Decision, v.Checks[0].Why)
 			}
 		})
@@ -105,7 +105,7 @@ func TestSlownessWithoutComparisonHoldsAndFailuresDoNot(t *testing.T) {
 	}{"slow": {slow, Inconclusive}, "failing": {failing, Fail}, "good": {good, Pass}} {
 		e := seen(test.new, good)
 		e.Percent, e.Apart = 100, "during the canary (12:00:00 to 12:00:30)"
-		v := Judge(e, Profiles["fast"].Rules)
+		v := Judge(e, strict())
 		if v.Decision != test.want || !strings.Contains(v.Why(), e.Apart) {
 			t.Errorf("%s: want %s and from when the old figures are, have %s: %s", name, test.want, v.Decision, v.Why())
 		}
@@ -138,7 +138,7 @@ func TestMetricsThatCannotBeReckonedWithAreInconclusive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for slot, e := range map[string]Evidence{"the new slot": seen(test.side, good), "the old slot": seen(good, test.side)} {
-				v := Judge(e, Profiles["fast"].Rules)
+				v := Judge(e, strict())
 				if v.Decision != Inconclusive || !strings.Contains(v.Why(), slot+": "+test.why) {
 					t.Errorf("%s: have %s: %s", slot, v.Decision, v.Why())
 				}
@@ -146,7 +146,7 @@ func TestMetricsThatCannotBeReckonedWithAreInconclusive(t *testing.T) {
 		})
 	}
 	other := broken(func(s *Side) { s.Metrics.Latency[3].Seconds = 0.02 })
-	if v := Judge(seen(other, good), Profiles["fast"].Rules); !strings.Contains(v.Why(), "different bounds") {
+	if v := Judge(seen(other, good), strict()); !strings.Contains(v.Why(), "different bounds") {
 		t.Errorf("other bounds: have %s: %s", v.Decision, v.Why())
 	}
 }

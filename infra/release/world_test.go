@@ -385,11 +385,18 @@ func survive(f func()) (dead bool) {
 	return false
 }
 
+// strict are rules that ask for more than those of a desk.
+func strict() Rules {
+	rules := Profiles["fast"].Rules
+	rules.MinSamples, rules.Risk = 60, 0.01
+	return rules
+}
+
 // brisk is a profile for tests of transitions, in which the same happens as in others, less often.
 func brisk() Profile {
 	p := Profiles["fast"]
 	p.Steps, p.Step, p.Bake, p.Hold, p.Drain = []int{50, 100}, time.Second, 2*time.Second, 10*time.Second, 3*time.Second
-	p.Lease, p.Load = 7*time.Second, 2*time.Second
+	p.Lease, p.Load, p.Rules = 7*time.Second, 2*time.Second, strict()
 	return p
 }
 
