@@ -161,6 +161,7 @@ verify: gate ## verify signature and attestations of IMAGE with public KEY=FILE
 .PHONY: e2e
 e2e: quiet-doctor ## release good and bad versions under load, and kill what can be killed; prints what became of every request
 	@$(MAKE) tools image edge-image deliver
+	@$(RUN) ./install pebble
 	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=60m -parallel=1 -v ./releases
 
 .PHONY: image-e2e

@@ -100,7 +100,7 @@ func TestQuantilesAreComparedByTheirRatio(t *testing.T) {
 		"faster":              {under(1000, 1*ms, 2*ms), under(1000, 2*ms, 4*ms), Pass, ""},
 		"a trifle":            {under(1000, 300*time.Microsecond, 900*time.Microsecond), under(1000, 100*time.Microsecond, 200*time.Microsecond), Pass, ""},
 		"twice as slow":       {under(1000, 8*ms, 16*ms), under(1000, 4*ms, 8*ms), Fail, "p50 (load): 12.0 ms, 2.00 times the old slot's 6.0 ms"},
-		"a slow fifth":    {tail, under(1000, 2*ms, 4*ms), Fail, "p90 (load): 90.0 ms, 23.68 times the old slot's 3.8 ms"},
+		"a slow fifth":        {tail, under(1000, 2*ms, 4*ms), Fail, "p90 (load): 90.0 ms, 23.68 times the old slot's 3.8 ms"},
 		"perhaps a bit":       {under(100, 3*ms, 13*ms), under(100, ms, 9*ms), Inconclusive, "p50 (load): 8.0 ms, 1.60 times the old slot's 5.0 ms under the same load"},
 		"too few of the new":  {under(59, 2*ms, 4*ms), under(1000, 2*ms, 4*ms), Inconclusive, "too few, want 60 of each"},
 		"none of the old one": {under(1000, 2*ms, 4*ms), Sample{}, Inconclusive, "too few, want 60 of each"},
