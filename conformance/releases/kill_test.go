@@ -93,13 +93,9 @@ func TestAReleaseThatIsKilledConverges(t *testing.T) {
 	})
 
 	t.Run("an edge that is killed comes back as it was", func(t *testing.T) {
-		if os.Getuid() != 0 {
-			t.Skip("only root may end a container's process behind the engine's back")
-		}
+		needRoot(t)
 		before := e.status()
-		pid, err := strconv.Atoi(e.docker("inspect", "--format", "{{.State.Pid}}", e.container("edge")))
-		e.must(err)
-		e.must(syscall.Kill(pid, syscall.SIGKILL))
+		e.kill("edge")
 		begun := time.Now()
 		e.until("healthy again", func() bool { return e.status().Healthy })
 		t.Logf("healthy again after %.1f s", time.Since(begun).Seconds())
@@ -107,4 +103,91 @@ func TestAReleaseThatIsKilledConverges(t *testing.T) {
 			t.Errorf("status %+v, before %+v", after, before)
 		}
 	})
+}
+
+// needRoot skips a test that ends a container's process behind the engine's back.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root may end the process of a container")
+	}
+}
+
+// kill ends the main process of a container with SIGKILL, behind the engine's back: it sees a crash and restarts it, which `docker kill`
+// would keep it from.
+func (e *environment) kill(part string) {
+	e.t.Helper()
+	pid, err := strconv.Atoi(e.docker("inspect", "--format", "{{.State.Pid}}", e.container(part)))
+	e.must(err)
+	e.must(syscall.Kill(pid, syscall.SIGKILL))
+}
+
+// TestAReleaseStandsTheDeathOfAnyPart kills what a release works with while it goes on: the edge, the database, a replica of the slot
+// that serves and one of the slot that is to. The release comes to an end by itself, no acknowledged write is gone or there twice, and
+// the version that the report says serves.
+//
+//nolint:tparallel,paralleltest // the steps are an order
+func TestAReleaseStandsTheDeathOfAnyPart(t *testing.T) {
+	t.Parallel()
+	if !full() {
+		t.Skip("make e2e runs it: unit tests let every call fail at every transition")
+	}
+	needRoot(t)
+	base := product(t)
+	versions := map[string]string{"v1": images.Product(t, base, "v1"), "v2": images.Product(t, base, "v2")}
+	e := newEnvironment(t)
+	e.up(versions["v1"])
+	const live, standby = "the slot that serves", "the slot that is to serve"
+	for _, death := range []struct{ phase, of string }{
+		{"start", "postgres"},
+		{"start", "edge"},
+		{"start", live},
+		{"canary", "postgres"},
+		{"canary", "edge"},
+		{"canary", live},
+		{"canary", standby},
+		{"bake", "postgres"},
+		{"bake", "edge"},
+		{"bake", standby},
+		{"commit", "postgres"},
+		{"commit", "edge"},
+	} {
+		t.Run(death.of+" in phase "+death.phase, func(t *testing.T) {
+			before, slot := e.version(), e.status().Live
+			next := map[string]string{"v1": "v2", "v2": "v1"}[before]
+			part := death.of
+			switch death.of {
+			case live:
+				part = "app-" + slot + "-1"
+			case standby:
+				part = "app-" + map[string]string{"blue": "green", "green": "blue"}[slot] + "-1"
+			}
+			out, wait := e.start(t.Context(), "release", "--image", versions[next], "--rate", rate(), "--load", "0s")
+			e.until("in phase "+death.phase, func() bool { return e.journal() == death.phase })
+			e.kill(part)
+			wait()
+			r := e.reportOf(*out)
+			note(death.of+" dies in phase "+death.phase, r)
+			t.Logf("%s: %s", r.Outcome, r.Reason)
+			serves := map[string]string{"released": next, "rolled back": before}[r.Outcome]
+			if serves == "" {
+				t.Errorf("exit code %d: %s: %s (%s)", out.code, r.Outcome, r.Reason, out.stderr)
+			}
+			if w := r.Account.Writes; w == nil || w.Missing != 0 || w.Twice != 0 {
+				t.Errorf("writes: %+v", w)
+			}
+			if up := e.run(t.Context(), "up"); up.code != exitDone {
+				t.Errorf("up: exit code %d: %s", up.code, up.stderr)
+			}
+			if version := e.version(); version != serves {
+				t.Errorf("version %s serves, want %s", version, serves)
+			}
+			if s := e.status(); !s.Healthy || s.weight(s.Live) != 100 || e.journal() != "" {
+				t.Errorf("status %+v, journal %q", s, e.journal())
+			}
+		})
+		if t.Failed() {
+			break
+		}
+	}
 }

@@ -189,11 +189,11 @@ func TestEveryKindOfBadReleaseTakesItselfBack(t *testing.T) {
 		if bad.bake != "" {
 			args = append(args, "--bake", bad.bake)
 		}
-		r, code := e.release(faulty[bad.fault], args...)
 		what := "bad: " + bad.fault
 		if bad.load != "" {
 			args, what = append(args, "--load", bad.load), what+", not loaded before"
 		}
+		r, code := e.release(faulty[bad.fault], args...)
 		e.wantRolledBack(what, r, code, bad.reason)
 		if met := 100 * float64(r.Account.Failed+r.Account.Lost) / float64(max(r.Account.Sent, 1)); met > bad.share {
 			t.Errorf("%s: %.1f %% of the requests met it, want at most %.0f %%: %+v …", what, met, bad.share, r.Account.Losses[:min(3, len(r.Account.Losses))])

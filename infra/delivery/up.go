@@ -14,7 +14,6 @@ import (
 	"github.com/moby/sys/atomicwriter"
 
 	"bookshelf/infra/drift"
-	"bookshelf/infra/environment"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/stack"
 	"bookshelf/infra/traffic"
@@ -105,7 +104,7 @@ func (s *session) deploy(ctx context.Context) (UpResult, error) {
 		return UpResult{}, err
 	}
 	maps.Copy(result.Changes, outcome.Changes)
-	result.URL, result.Image = outcome.Outputs[environment.OutputURL], outcome.Outputs[environment.OutputImage]
+	result.URL, result.Image = s.config.URL, s.slots.LiveSlot().Image
 	return result, s.finish(ctx)
 }
 

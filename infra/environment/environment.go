@@ -27,9 +27,9 @@ const StateVariable = "BOOKSHELF_STATE"
 
 // Output names.
 const (
-	OutputURL   = "url"
-	OutputImage = "image"
-	OutputLive  = "live"
+	outputURL   = "url"
+	outputImage = "image"
+	outputLive  = "live"
 )
 
 // environment is what the components share while they are declared.
@@ -104,9 +104,9 @@ func (e *environment) deploy() error {
 			}
 		}
 	}
-	e.ctx.Export(OutputURL, pulumi.String(e.config.URL))
-	e.ctx.Export(OutputImage, pulumi.String(e.slots.LiveSlot().Image))
-	e.ctx.Export(OutputLive, pulumi.String(e.slots.Live))
+	e.ctx.Export(outputURL, pulumi.String(e.config.URL))
+	e.ctx.Export(outputImage, pulumi.String(e.slots.LiveSlot().Image))
+	e.ctx.Export(outputLive, pulumi.String(e.slots.Live))
 	return nil
 }
 

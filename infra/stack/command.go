@@ -55,6 +55,9 @@ func (c command) Version() semver.Version { return c.version }
 // Run implements auto.PulumiCommand. Output goes to files, not pipes: if this process is killed, Pulumi would be too, by its next line
 // of output, and leave its plugins and its records as they are. So it notices that its program is gone, and ends in order.
 func (c command) Run(ctx context.Context, workdir string, stdin io.Reader, stdouts, stderrs []io.Writer, env []string, args ...string) (string, string, int, error) {
+	if answer, unread := unread(args); unread {
+		return answer, "", 0, nil
+	}
 	const notStarted = -2 // what the Automation API's own command reports
 	stdout, err := scratchFile()
 	if err != nil {
@@ -86,6 +89,21 @@ func (c command) Run(ctx context.Context, workdir string, stdin io.Reader, stdou
 	}
 	out, errOut := readBack(stdout, stdouts, &err), readBack(stderr, stderrs, &err)
 	return out, errOut, code, err
+}
+
+// unread answers what the Automation API asks after every update and nobody here reads: the outputs, twice, and the latest entry of the
+// history. Each would be a process that derives a key from the passphrase anew, a second or two for every update together.
+func unread(args []string) (answer string, is bool) {
+	if len(args) < 2 || args[0] != "stack" {
+		return "", false
+	}
+	switch args[1] {
+	case "output":
+		return "{}", true
+	case "history":
+		return "[]", true
+	}
+	return "", false
 }
 
 // scratchFile is a file that is gone when it is closed.

@@ -32,12 +32,12 @@ type Resources struct {
 
 // Resources reads the stack's state.
 func (s *Stack) Resources(ctx context.Context) (Resources, error) {
-	_, deployment, err := s.export(ctx)
+	state, err := s.export(ctx)
 	if err != nil {
 		return Resources{}, err
 	}
 	var found Resources
-	for _, resource := range deployment.Resources {
+	for _, resource := range state.deployment.Resources {
 		if resource.Delete {
 			continue // its replacement is there already
 		}
@@ -83,31 +83,31 @@ func inputString(resource apitype.ResourceV3, key string) string {
 
 // Unprotect lets the next Destroy remove what holds data.
 func (s *Stack) Unprotect(ctx context.Context) error {
-	raw, deployment, err := s.export(ctx)
+	state, err := s.export(ctx)
 	if err != nil {
 		return err
 	}
-	for i := range deployment.Resources {
-		deployment.Resources[i].Protect = false
+	for i := range state.deployment.Resources {
+		state.deployment.Resources[i].Protect = false
 	}
-	return s.rewrite(ctx, raw, deployment)
+	return s.rewrite(ctx, state)
 }
 
 // Forgive lets the stack take the named containers for what they are, although their creation did not succeed. Otherwise it would try
 // again to create them at every update.
 func (s *Stack) Forgive(ctx context.Context, names []string) error {
-	raw, deployment, err := s.export(ctx)
+	state, err := s.export(ctx)
 	if err != nil {
 		return err
 	}
 	changed := false
-	for i, resource := range deployment.Resources {
+	for i, resource := range state.deployment.Resources {
 		if resource.Type == typeContainer && len(resource.InitErrors) > 0 && slices.Contains(names, inputString(resource, "name")) {
-			deployment.Resources[i].InitErrors, changed = nil, true
+			state.deployment.Resources[i].InitErrors, changed = nil, true
 		}
 	}
 	if !changed {
 		return nil
 	}
-	return s.rewrite(ctx, raw, deployment)
+	return s.rewrite(ctx, state)
 }

@@ -36,6 +36,14 @@ func (e *LostSecretsError) Error() string {
 type Stack struct {
 	name  string
 	stack auto.Stack
+	// read is the state as it was read last, nil when it has been changed since: reading it takes a process of its own.
+	read *state
+}
+
+// state is what Pulumi has on record of a stack.
+type state struct {
+	raw        apitype.UntypedDeployment
+	deployment apitype.DeploymentV3
 }
 
 // Open makes the stack ready to be worked on under its lock, creating it where there is none. Settings are its whole configuration.
@@ -156,7 +164,6 @@ func pulumiEnv(layout Layout, secrets credentials.Set) (map[string]string, error
 type Outcome struct {
 	// Changes counts operations by kind (create, update, delete, replace); "same" is left out.
 	Changes map[string]int
-	Outputs map[string]string
 }
 
 // Preview says what Up would do. Resources in replace are replaced whatever their state.
@@ -168,15 +175,15 @@ func (s *Stack) Preview(ctx context.Context, replace []string, progress Progress
 
 // Up brings the stack to what the program declares.
 func (s *Stack) Up(ctx context.Context, replace []string, progress Progress) (Outcome, error) {
+	s.read = nil
 	watch := newWatcher(progress, false)
-	result, err := s.stack.Up(ctx, optup.EventStreams(watch.events), optup.Replace(replace), optup.SuppressProgress())
-	outcome, err := watch.finish(err)
-	outcome.Outputs = plainOutputs(result.Outputs)
-	return outcome, err
+	_, err := s.stack.Up(ctx, optup.EventStreams(watch.events), optup.Replace(replace), optup.SuppressProgress())
+	return watch.finish(err)
 }
 
 // Destroy removes every resource but those whose URN is to be kept.
 func (s *Stack) Destroy(ctx context.Context, keep []string, progress Progress) (Outcome, error) {
+	s.read = nil
 	watch := newWatcher(progress, false)
 	options := []optdestroy.Option{optdestroy.EventStreams(watch.events), optdestroy.SuppressProgress()}
 	if len(keep) > 0 {
@@ -194,33 +201,29 @@ func (s *Stack) Forget(ctx context.Context) error {
 	return nil
 }
 
-func plainOutputs(outputs auto.OutputMap) map[string]string {
-	plain := map[string]string{}
-	for key, output := range outputs {
-		if text, ok := output.Value.(string); ok && !output.Secret {
-			plain[key] = text
-		}
-	}
-	return plain
-}
-
 // export reads the stack's state. Secrets in it stay encrypted.
-func (s *Stack) export(ctx context.Context) (apitype.UntypedDeployment, apitype.DeploymentV3, error) {
-	var deployment apitype.DeploymentV3
-	raw, err := s.stack.Export(ctx)
+func (s *Stack) export(ctx context.Context) (*state, error) {
+	if s.read != nil {
+		return s.read, nil
+	}
+	var read state
+	var err error
+	if read.raw, err = s.stack.Export(ctx); err == nil {
+		err = json.Unmarshal(read.raw.Deployment, &read.deployment)
+	}
 	if err != nil {
-		return raw, deployment, fmt.Errorf("read the state of %s: %w", s.name, err)
+		return nil, fmt.Errorf("read the state of %s: %w", s.name, err)
 	}
-	if err := json.Unmarshal(raw.Deployment, &deployment); err != nil {
-		return raw, deployment, fmt.Errorf("read the state of %s: %w", s.name, err)
-	}
-	return raw, deployment, nil
+	s.read = &read
+	return s.read, nil
 }
 
-// rewrite puts a changed deployment in the place of the state that it was read from.
-func (s *Stack) rewrite(ctx context.Context, raw apitype.UntypedDeployment, deployment apitype.DeploymentV3) error {
+// rewrite puts a changed state in the place of the one that was read.
+func (s *Stack) rewrite(ctx context.Context, changed *state) error {
+	s.read = nil
+	raw := changed.raw
 	var err error
-	if raw.Deployment, err = json.Marshal(deployment); err == nil {
+	if raw.Deployment, err = json.Marshal(changed.deployment); err == nil {
 		err = s.stack.Import(ctx, raw)
 	}
 	if err != nil {
@@ -236,10 +239,12 @@ func (s *Stack) Recover(ctx context.Context) (unrecorded []string, err error) {
 	if err := s.stack.Cancel(ctx); err != nil {
 		return nil, fmt.Errorf("break the Pulumi lock of %s: %w", s.name, err)
 	}
-	raw, deployment, err := s.export(ctx)
+	s.read = nil
+	found, err := s.export(ctx)
 	if err != nil {
 		return nil, err
 	}
+	deployment := &found.deployment
 	if len(deployment.PendingOperations) == 0 {
 		return nil, nil
 	}
@@ -256,7 +261,7 @@ func (s *Stack) Recover(ctx context.Context) (unrecorded []string, err error) {
 		}
 	}
 	deployment.PendingOperations = nil
-	if err := s.rewrite(ctx, raw, deployment); err != nil {
+	if err := s.rewrite(ctx, found); err != nil {
 		return nil, err
 	}
 	return unrecorded, nil

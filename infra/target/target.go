@@ -90,23 +90,29 @@ func (e *Environment) Preflight(ctx context.Context) error {
 	return e.tryProbe(ctx)
 }
 
-// probeTrial is how long the probe is looked at before anything is changed.
-const probeTrial = 2 * time.Second
+// The probe is looked at before anything is changed, until it has had enough answers, and at most for a time.
+const (
+	probeTrial = 100
+	trialLimit = 2 * time.Second
+)
 
 // tryProbe makes sure that what serves answers the probe as expected. A probe that fails by itself could not tell good from bad.
 func (e *Environment) tryProbe(ctx context.Context) error {
 	if e.Probe == nil {
 		return nil
 	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(probeTrial):
-	}
 	requests, bad := 0, 0
-	for _, sample := range e.Probe.Between(time.Time{}, time.Now()) {
-		requests += sample.Requests
-		bad += sample.Failed + sample.Lost
+	for deadline := time.Now().Add(trialLimit); requests < probeTrial && time.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(trialLimit / 20):
+		}
+		requests, bad = 0, 0
+		for _, sample := range e.Probe.Between(time.Time{}, time.Now()) {
+			requests += sample.Requests
+			bad += sample.Failed + sample.Lost
+		}
 	}
 	const tolerated = 0.05
 	if requests == 0 || float64(bad) > tolerated*float64(requests) {
