@@ -240,7 +240,7 @@ type report struct {
 // rate is how many requests the probe sends in a second. The short form shares its machine with other tests' leavings.
 func rate() string {
 	if full() {
-		return "100"
+		return "150"
 	}
 	return "50"
 }

@@ -33,7 +33,7 @@ const bookService = `{
   "environment": {"HTTP_REQUEST_TIMEOUT": "12s"},
   "smoke": ["/version", "/api/v1/books?limit=1"],
   "probe": {
-    "rate": 100,
+    "rate": 150,
     "shares": {"read": 0.75, "write": 0.2, "slow": 0.05},
     "fresh": 0.2,
     "timeout": "15s",
