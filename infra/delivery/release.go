@@ -105,8 +105,21 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 			return release.Report{}, &UsageError{Problem: err.Error()}
 		}
 	}
+	bearer, withdraw, err := s.issue(ctx, id)
+	if err != nil {
+		return release.Report{}, err
+	}
+	config.Bearer = bearer
+	report, err := s.underProbe(ctx, r, id, config)
+	// Whatever ended the release, its credential does.
+	return report, errors.Join(err, withdraw(context.WithoutCancel(ctx)))
+}
+
+// underProbe carries out a run while the probe sends its requests.
+func (s *session) underProbe(ctx context.Context, r run, id string, config probe.Config) (release.Report, error) {
 	s.edge.Keep()
 	defer s.edge.Close()
+	var err error
 	order := release.Order{
 		ID: id, Environment: s.name,
 		From: release.Version{Slot: s.slots.Live, Image: s.slots.LiveSlot().Image},

@@ -61,6 +61,7 @@ func TestEachBadValueIsNamed(t *testing.T) {
 		"a service with other words":  {"service", `{"version": "X-V"}`, `unknown field "version"`},
 		"a service without a header":  {"service", `{"probe": {}}`, "version_header is missing"},
 		"writes that can't go away":   {"service", `{"version_header": "X-V", "probe": {}, "written": "SELECT 1"}`, "go together"},
+		"a credential for ever":       {"service", `{"version_header": "X-V", "probe": {}, "credential": {"issue": ["a"]}}`, "issue and revoke are both needed"},
 		"a probe that is no object":   {"service", `{"version_header": "X-V", "probe": []}`, "probe: want an object"},
 		"a release that is a word":    {"release", "fast", "want a mapping"},
 	} {

@@ -18,6 +18,8 @@ type Service struct {
 	Environment map[string]string `json:"environment"`
 	// Smoke are paths that each new replica must answer with 200 before it is given traffic, /readyz aside.
 	Smoke []string `json:"smoke"`
+	// Credential says how the service itself makes what it wants to see from the probe, nil where it wants nothing.
+	Credential *Credential `json:"credential"`
 	// Probe says what a release sends through the edge and what it expects, see package probe. Once it was read it names a header: the
 	// service's VersionHeader, unless it names one itself.
 	Probe json.RawMessage `json:"probe"`
@@ -25,6 +27,13 @@ type Service struct {
 	// them; {{run}} stands for the run. Both empty: the writes are not looked for, and stay.
 	Written string `json:"written"`
 	Removal string `json:"removal"`
+}
+
+// Credential are commands of the service, run in a replica that serves; {{run}} stands for the run of the probe. What Issue prints is sent
+// as a bearer token with every request of that run; it should expire by itself within a day. Revoke ends it.
+type Credential struct {
+	Issue  []string `json:"issue"`
+	Revoke []string `json:"revoke"`
 }
 
 // bookService is this repository's own.
@@ -71,6 +80,8 @@ func parseService(text string) (Service, error) {
 		return Service{}, errors.New("version_header is missing")
 	case len(s.Probe) == 0:
 		return Service{}, errors.New("probe is missing")
+	case s.Credential != nil && (len(s.Credential.Issue) == 0 || len(s.Credential.Revoke) == 0):
+		return Service{}, errors.New("credential: issue and revoke are both needed")
 	case (s.Written == "") != (s.Removal == ""):
 		return Service{}, errors.New("written and removal go together")
 	}

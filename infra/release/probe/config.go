@@ -47,6 +47,8 @@ type Config struct {
 	RootCA string
 	// ServerName ("server_name") is what the certificate has to be for, "" for the host of the URL.
 	ServerName string
+	// Bearer is a token that every request shows (RFC 6750), "" for none. It is a secret, and so none of the configuration's members.
+	Bearer string
 }
 
 // Shares divides the requests up by kind. They add up to 1.
@@ -82,6 +84,9 @@ func (c Config) Reads(run string) []Request {
 	for i, read := range c.Read {
 		read.Path = w.fill(read.Path, i, 0)
 		headers := map[string]string{}
+		if c.Bearer != "" {
+			headers["Authorization"] = "Bearer " + c.Bearer
+		}
 		for name, value := range read.Headers {
 			headers[name] = w.fill(value, i, 0)
 		}

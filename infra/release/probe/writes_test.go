@@ -1,6 +1,8 @@
 package probe
 
 import (
+	"cmp"
+	"net/http"
 	"regexp"
 	"testing"
 	"time"
@@ -85,5 +87,24 @@ func TestReadsAreFilledAndLeaveTheConfigurationAlone(t *testing.T) {
 	}
 	if c.Read[1].Headers["X-Run"] != "{{run}}" {
 		t.Error("the configuration has changed")
+	}
+}
+
+func TestEveryRequestShowsTheTokenThatTheRunWasGiven(t *testing.T) {
+	t.Parallel()
+	c := Config{Rate: 100, Read: []Request{{Path: "/a"}}, Write: &Request{Method: http.MethodPost, Path: "/b"}, Bearer: "abc"}
+	p := &Probe{config: c, base: "http://127.0.0.1", words: newWords(c, "r7", time.Now())}
+	for _, template := range []Request{c.Read[0], *c.Write} {
+		template.Method = cmp.Or(template.Method, http.MethodGet)
+		request, err := p.request(template, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := request.Header.Get("Authorization"); got != "Bearer abc" {
+			t.Errorf("%s %s shows %q", template.Method, template.Path, got)
+		}
+	}
+	if got := c.Reads("r7")[0].Headers["Authorization"]; got != "Bearer abc" {
+		t.Errorf("a load shows %q", got)
 	}
 }
