@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,17 +103,32 @@ type authority struct {
 	trust, issuer string
 }
 
+// bridge is this machine's address on the engine's own bridge. The engine does not always say it, the interface does.
+func (r *repository) bridge() net.IP {
+	t := r.t
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "docker", "network", "inspect", "bridge",
+		"--format", `{{index .Options "com.docker.network.bridge.name"}}`).Output()
+	r.must(err)
+	on, err := net.InterfaceByName(strings.TrimSpace(string(out)))
+	r.must(err)
+	addresses, err := on.Addrs()
+	r.must(err)
+	for _, address := range addresses {
+		if network, is := address.(*net.IPNet); is && network.IP.To4() != nil {
+			return network.IP
+		}
+	}
+	t.Fatalf("%s has no IPv4 address", on.Name)
+	return nil
+}
+
 // authority starts one where containers reach it: on the engine's own bridge, which is on this machine alone.
 func (r *repository) authority(challenges int) authority {
 	t := r.t
 	t.Helper()
 	pebble := r.tool("pebble")
-	out, err := exec.CommandContext(t.Context(), "docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").Output()
-	r.must(err)
-	bridge := net.ParseIP(string(out[:max(0, len(out)-1)]))
-	if bridge == nil {
-		t.Fatalf("the engine's bridge has the gateway %q", out)
-	}
+	bridge := r.bridge()
 	dir := t.TempDir()
 	a := authority{directory: fmt.Sprintf("https://%s:%d/dir", bridge, freePort(t)), trust: filepath.Join(dir, "trust.pem"), issuer: filepath.Join(dir, "issuer.pem")}
 	listen, management := a.directory[len("https://"):len(a.directory)-len("/dir")], fmt.Sprintf("127.0.0.1:%d", freePort(t))
