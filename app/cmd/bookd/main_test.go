@@ -47,8 +47,9 @@ func TestExitStatusAndMessage(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		"version":     {0, ""},
-		"nonsense":    {2, "bookd: unknown command \"nonsense\"; the commands are serve, migrate, import, healthcheck, version, help\n"},
+		"version": {0, ""},
+		"nonsense": {2, "bookd: unknown command \"nonsense\"; " +
+			"the commands are serve, migrate, import, token, healthcheck, version, help\n"},
 		"healthcheck": {1, "bookd: healthcheck: dial tcp 127.0.0.1:0: connect: connection refused\n"},
 	} {
 		t.Run(args, func(t *testing.T) {

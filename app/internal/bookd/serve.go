@@ -14,6 +14,7 @@ import (
 	"bookshelf/app/internal/httpapi"
 	"bookshelf/app/internal/postgres"
 	"bookshelf/app/internal/telemetry"
+	"bookshelf/app/internal/token"
 )
 
 // statementReserve is how much longer than a request PostgreSQL lets its statement run. The request's own deadline should
@@ -52,7 +53,9 @@ type server struct {
 	logger *slog.Logger
 	store  *postgres.Store
 	api    *httpapi.API
+	tokens *token.Verifier
 
+	stopTokens                 func(context.Context) // stores the last uses
 	apiListener, adminListener net.Listener
 	apiServer, adminServer     *http.Server
 	failed                     chan error // a listener that ended by itself; has room for both
@@ -71,8 +74,11 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 	build := buildinfo.Get()
 	metrics := telemetry.NewMetrics(build)
 	observePool(metrics, store)
+	tokens := token.NewVerifier(store, time.Now)
 	api := httpapi.New(httpapi.Options{
 		Store:          books,
+		Auth:           authModes[cfg.Access.Auth],
+		Tokens:         tokens,
 		Metrics:        metrics,
 		Logger:         logger,
 		Build:          build,
@@ -82,7 +88,7 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
 	})
 	s := &server{
-		cfg: cfg, logger: logger, store: store, api: api,
+		cfg: cfg, logger: logger, store: store, api: api, tokens: tokens,
 		apiListener: apiListener, adminListener: adminListener,
 		failed: make(chan error, 2),
 	}
@@ -106,6 +112,11 @@ func (s *server) httpServer(handler http.Handler, writeTimeout time.Duration) *h
 	}
 }
 
+// authModes are the values of AUTH, which config has checked.
+var authModes = map[string]httpapi.Auth{
+	"required": httpapi.AuthRequired, "public-read": httpapi.AuthPublicRead, "off": httpapi.AuthOff,
+}
+
 // run serves until ctx ends or a listener fails, and then shuts down in order.
 func (s *server) run(ctx context.Context) error {
 	for _, l := range []struct {
@@ -118,6 +129,7 @@ func (s *server) run(ctx context.Context) error {
 			}
 		}()
 	}
+	s.stopTokens = s.tokens.Start(s.logger)
 	s.logger.Info("serving",
 		"api_addr", s.apiListener.Addr().String(),
 		"admin_addr", s.adminListener.Addr().String(),
@@ -156,6 +168,7 @@ func (s *server) shutdown(grace bool) error {
 		problems = append(problems, fmt.Errorf("requests were cut off, because they were not finished %v after the signal: %w",
 			s.cfg.Shutdown.Timeout, errors.Join(err, s.apiServer.Close())))
 	}
+	s.stopTokens(ctx)
 	problems = append(problems, s.closeStore(ctx))
 	if err := s.adminServer.Shutdown(ctx); err != nil {
 		// A profile still being taken is no reason to call the shutdown a failure.

@@ -18,6 +18,7 @@ type Lookup func(name string) (value string, ok bool)
 type Config struct {
 	HTTP     HTTP
 	Database Database
+	Access   Access
 	Shutdown Shutdown
 	LogLevel slog.Level
 
@@ -71,6 +72,7 @@ func Load(lookup Lookup) (Config, error) {
 	b := binder{lookup: lookup}
 	b.api(&c.HTTP)
 	b.server(&c.HTTP)
+	b.access(&c.Access)
 	b.database(&c.Database)
 	// Both fit into the 10 s between SIGTERM and SIGKILL that Docker gives by default.
 	b.duration(&c.Shutdown.Grace, "SHUTDOWN_GRACE", 2*time.Second, 0, time.Hour)

@@ -29,9 +29,11 @@ type Metrics interface {
 	RequestDone(route, method string, status int, elapsed time.Duration)
 }
 
-// Options are what an API needs; all of them are required.
+// Options are what an API needs; all of them are required, unless said otherwise.
 type Options struct {
 	Store          Store
+	Auth           Auth
+	Tokens         Tokens // not needed with AuthOff
 	Metrics        Metrics
 	Logger         *slog.Logger
 	Build          buildinfo.Info

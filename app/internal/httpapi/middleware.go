@@ -87,6 +87,9 @@ func (a *API) withAccessLog(next http.Handler) http.Handler {
 				slog.Int64("response_bytes", w.(*recorder).bytes),
 				slog.String("client", r.RemoteAddr),
 			}
+			if in.token != "" {
+				attrs = append(attrs, slog.String("token", in.token))
+			}
 			if in.err != nil {
 				attrs = append(attrs, slog.String("error", in.err.Error()))
 			}

@@ -41,6 +41,8 @@ const typePrefix = "urn:bookshelf:problem:"
 var (
 	kindMalformedBody        = kind{"malformed-body", "The request body cannot be read", http.StatusBadRequest}
 	kindInvalidParameter     = kind{"invalid-parameter", "A query parameter is not acceptable", http.StatusBadRequest}
+	kindUnauthorized         = kind{"unauthorized", "A valid token is needed", http.StatusUnauthorized}
+	kindInsufficientScope    = kind{"insufficient-scope", "The token does not allow this", http.StatusForbidden}
 	kindBookNotFound         = kind{"book-not-found", "There is no such book", http.StatusNotFound}
 	kindNoSuchResource       = kind{"no-such-resource", "There is no such resource", http.StatusNotFound}
 	kindMethodNotAllowed     = kind{"method-not-allowed", "The method is not allowed here", http.StatusMethodNotAllowed}

@@ -59,7 +59,7 @@ func newRouter(api *API, routes []route) *router {
 		if r.method == http.MethodGet {
 			methods = append(methods, http.MethodHead)
 		}
-		rt.mux.Handle(r.template, withRoute(r.template, r.handler)).Methods(methods...)
+		rt.mux.Handle(r.template, withRoute(r.template, api.withAuth(r, r.handler))).Methods(methods...)
 		rt.methods = append(rt.methods, methods...)
 	}
 	slices.Sort(rt.methods)

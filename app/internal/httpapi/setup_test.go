@@ -225,6 +225,7 @@ func setup(t *testing.T, changes ...func(*Options)) *bundle {
 	b := &bundle{store: &fakeStore{}, metrics: &fakeMetrics{}, logs: &logBuffer{}}
 	options := Options{
 		Store:          b.store,
+		Auth:           AuthOff,
 		Metrics:        b.metrics,
 		Logger:         slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Build:          buildinfo.Info{Version: "v1.2.3", Revision: "0123abc"},
@@ -307,7 +308,9 @@ func dump(t *testing.T, w *httptest.ResponseRecorder) string {
 	}
 	var out bytes.Buffer
 	out.WriteString(res.Status + "\n")
-	for _, name := range []string{"Allow", "Connection", "Content-Type", "Link", "Location", "Retry-After", "X-Request-Id"} {
+	for _, name := range []string{
+		"Allow", "Connection", "Content-Type", "Link", "Location", "Retry-After", "Www-Authenticate", "X-Request-Id",
+	} {
 		if values, ok := res.Header[name]; ok {
 			out.WriteString(name + ": " + strings.Join(values, " | ") + "\n")
 		}
