@@ -13,6 +13,7 @@ import (
 	"bookshelf/app/internal/config"
 	"bookshelf/app/internal/httpapi"
 	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/ratelimit"
 	"bookshelf/app/internal/telemetry"
 	"bookshelf/app/internal/token"
 )
@@ -79,6 +80,9 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		Store:          books,
 		Auth:           authModes[cfg.Access.Auth],
 		Tokens:         tokens,
+		AddressLimit:   limiter("address", cfg.Access.AddressLimit),
+		TokenLimit:     limiter("token", cfg.Access.TokenLimit),
+		TrustedProxies: cfg.Access.TrustedProxies,
 		Metrics:        metrics,
 		Logger:         logger,
 		Build:          build,
@@ -115,6 +119,14 @@ func (s *server) httpServer(handler http.Handler, writeTimeout time.Duration) *h
 // authModes are the values of AUTH, which config has checked.
 var authModes = map[string]httpapi.Auth{
 	"required": httpapi.AuthRequired, "public-read": httpapi.AuthPublicRead, "off": httpapi.AuthOff,
+}
+
+// limiter returns nil for no limit.
+func limiter(name string, r *config.Rate) *ratelimit.Limiter {
+	if r == nil {
+		return nil
+	}
+	return ratelimit.New(ratelimit.Policy{Name: name, Quota: r.Requests, Window: r.Window})
 }
 
 // run serves until ctx ends or a listener fails, and then shuts down in order.

@@ -69,6 +69,7 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 		"MAX_BODY_BYTES": "2048", "MAX_HEADER_BYTES": "8192", "DB_HOST": "/run/postgresql", "DB_PORT": "5433", "DB_NAME": "n",
 		"DB_USER": "u", "DB_PASSWORD_FILE": file, "DB_SSLMODE": "verify-full", "DB_MAX_CONNS": "3", "DB_CONNECT_TIMEOUT": "7s",
 		"SHUTDOWN_GRACE": "0s", "SHUTDOWN_TIMEOUT": "1m", "LOG_LEVEL": "warn", "AUTH": "public-read",
+		"RATE_LIMIT_ADDRESS": "600/1m0s", "RATE_LIMIT_TOKEN": "10/1s", "TRUSTED_PROXIES": "10.0.0.0/8,::1/128",
 	}
 	got, err := Load(environment(set))
 	if err != nil {
@@ -118,6 +119,11 @@ func TestLoadRefuses(t *testing.T) {
 		"an unknown TLS mode":          {map[string]string{"DB_SSLMODE": "on"}, "DB_SSLMODE: must be one of disable, allow, prefer"},
 		"an unknown level":             {map[string]string{"LOG_LEVEL": "INFO"}, "LOG_LEVEL: must be one of debug, info, warn, error"},
 		"an unknown kind of access":    {map[string]string{"AUTH": "none"}, "AUTH: must be one of required"},
+		"a limit without a duration":   {map[string]string{"RATE_LIMIT_TOKEN": "100"}, "must be off or"},
+		"a limit of nothing":           {map[string]string{"RATE_LIMIT_ADDRESS": "0/1s"}, "must allow from 1 to 1000000"},
+		"a limit in half a second":     {map[string]string{"RATE_LIMIT_TOKEN": "1/500ms"}, "must be whole seconds"},
+		"a proxy's name":               {map[string]string{"TRUSTED_PROXIES": "::1, edge"}, "must be addresses"},
+		"a network that is an address": {map[string]string{"TRUSTED_PROXIES": "10.0.0.1/8"}, `"10.0.0.1/8" is none`},
 		"an empty password":            {map[string]string{"DB_PASSWORD": "\n"}, "DB_PASSWORD: is set but empty"},
 		"a password and its file":      {map[string]string{"DB_PASSWORD": "hunter2", "DB_PASSWORD_FILE": empty}, "DB_PASSWORD: must not be set together with DB_PASSWORD_FILE"},
 		"an empty password file":       {map[string]string{"DB_PASSWORD_FILE": empty}, "DB_PASSWORD_FILE: file " + empty + " is empty"},

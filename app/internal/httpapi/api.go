@@ -6,11 +6,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/buildinfo"
+	"bookshelf/app/internal/ratelimit"
 )
 
 // Store keeps the books. Errors are those of package book; any other error is answered with a 500.
@@ -33,7 +35,10 @@ type Metrics interface {
 type Options struct {
 	Store          Store
 	Auth           Auth
-	Tokens         Tokens // not needed with AuthOff
+	Tokens         Tokens             // not needed with AuthOff
+	AddressLimit   *ratelimit.Limiter // of requests per address; nil for none
+	TokenLimit     *ratelimit.Limiter // of requests per token; nil for none
+	TrustedProxies []netip.Prefix     // whose X-Forwarded-For is believed
 	Metrics        Metrics
 	Logger         *slog.Logger
 	Build          buildinfo.Info

@@ -58,6 +58,9 @@ func (a *API) withAuth(r route, next http.Handler) http.Handler {
 			return err
 		}
 		infoFrom(req.Context()).token = token.Prefix + t.ID
+		if err := a.limit(w, a.TokenLimit, t.ID); err != nil {
+			return err
+		}
 		if !t.Allows(scope) {
 			return &apiError{
 				kind: kindInsufficientScope,

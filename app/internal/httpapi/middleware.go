@@ -46,7 +46,7 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 // withRequest gives the request its ID and its info, and every response the headers that all have.
 func (a *API) withRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in := &info{start: time.Now(), id: requestID(r.Header), route: unmatched}
+		in := &info{start: time.Now(), id: requestID(r.Header), route: unmatched, client: a.clientAddress(r)}
 		h := w.Header()
 		h.Set(requestIDHeader, in.id)
 		h.Set("X-Bookshelf-Version", a.Build.Version)
@@ -86,6 +86,9 @@ func (a *API) withAccessLog(next http.Handler) http.Handler {
 				slog.Float64("duration", time.Since(in.start).Seconds()),
 				slog.Int64("response_bytes", w.(*recorder).bytes),
 				slog.String("client", r.RemoteAddr),
+			}
+			if len(a.TrustedProxies) > 0 {
+				attrs = append(attrs, slog.String("client_address", in.client.String()))
 			}
 			if in.token != "" {
 				attrs = append(attrs, slog.String("token", in.token))

@@ -52,6 +52,7 @@ var (
 	kindBodyTooLarge         = kind{"body-too-large", "The request body is too large", http.StatusRequestEntityTooLarge}
 	kindUnsupportedMediaType = kind{"unsupported-media-type", "The request body's type is not supported", http.StatusUnsupportedMediaType}
 	kindInvalidBook          = kind{"invalid-book", "The book breaks a rule", http.StatusUnprocessableEntity}
+	kindRateLimited          = kind{"rate-limited", "Too many requests", http.StatusTooManyRequests}
 	kindInternal             = kind{"internal", "Internal error", http.StatusInternalServerError}
 	kindUnavailable          = kind{"unavailable", "The catalogue is unavailable", http.StatusServiceUnavailable}
 	kindTimeout              = kind{"timeout", "The answer took too long", http.StatusServiceUnavailable}

@@ -59,15 +59,15 @@ func newRouter(api *API, routes []route) *router {
 		if r.method == http.MethodGet {
 			methods = append(methods, http.MethodHead)
 		}
-		rt.mux.Handle(r.template, withRoute(r.template, api.withAuth(r, r.handler))).Methods(methods...)
+		rt.mux.Handle(r.template, withRoute(r.template, api.guard(r, api.withAuth(r, r.handler)))).Methods(methods...)
 		rt.methods = append(rt.methods, methods...)
 	}
 	slices.Sort(rt.methods)
 	rt.methods = slices.Compact(rt.methods)
-	rt.mux.NotFoundHandler = api.handle(func(http.ResponseWriter, *http.Request) error {
+	rt.mux.NotFoundHandler = api.guard(route{}, api.handle(func(http.ResponseWriter, *http.Request) error {
 		return &apiError{kind: kindNoSuchResource, detail: "There is nothing at this path."}
-	})
-	rt.mux.MethodNotAllowedHandler = api.handle(rt.otherMethod)
+	}))
+	rt.mux.MethodNotAllowedHandler = api.guard(route{}, api.handle(rt.otherMethod))
 	return rt
 }
 

@@ -309,7 +309,8 @@ func dump(t *testing.T, w *httptest.ResponseRecorder) string {
 	var out bytes.Buffer
 	out.WriteString(res.Status + "\n")
 	for _, name := range []string{
-		"Allow", "Connection", "Content-Type", "Link", "Location", "Retry-After", "Www-Authenticate", "X-Request-Id",
+		"Allow", "Connection", "Content-Type", "Link", "Location", "Ratelimit", "Ratelimit-Policy", "Retry-After",
+		"Www-Authenticate", "X-Request-Id",
 	} {
 		if values, ok := res.Header[name]; ok {
 			out.WriteString(name + ": " + strings.Join(values, " | ") + "\n")
