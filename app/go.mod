@@ -9,6 +9,7 @@ require (
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/jackc/pgx/v5 v5.10.0
 	github.com/pressly/goose/v3 v3.27.3
+	github.com/rs/cors v1.11.1
 	golang.org/x/sync v0.22.0
 	golang.org/x/time v0.15.0
 )

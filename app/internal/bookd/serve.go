@@ -90,6 +90,10 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		RequestTimeout: cfg.HTTP.RequestTimeout,
 		ReadyTimeout:   cfg.HTTP.ReadyTimeout,
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
+
+		MaxInFlight:          cfg.HTTP.MaxInFlight,
+		MaxBodyBytesInFlight: cfg.HTTP.MaxBodyBytesInFlight,
+		CORSOrigins:          cfg.Access.CORSOrigins,
 	})
 	s := &server{
 		cfg: cfg, logger: logger, store: store, api: api, tokens: tokens,

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ type Access struct {
 	AddressLimit   *Rate          // of each address; nil for none
 	TokenLimit     *Rate          // of each token; nil for none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	CORSOrigins    []string       // whose pages may use the API; "*" for all
 }
 
 // Rate is a number of requests in a time.
@@ -37,6 +39,7 @@ func (b *binder) access(c *Access) {
 	b.rate(&c.AddressLimit, "RATE_LIMIT_ADDRESS")
 	b.rate(&c.TokenLimit, "RATE_LIMIT_TOKEN")
 	b.prefixes(&c.TrustedProxies, "TRUSTED_PROXIES")
+	b.origins(&c.CORSOrigins, "CORS_ORIGINS")
 }
 
 const (
@@ -93,4 +96,27 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("not a network: %q", text)
 	}
 	return prefix, nil
+}
+
+// origins reads a comma-separated list of origins (RFC 6454, section 6.2), or * for all. The default is none.
+func (b *binder) origins(dst *[]string, name string) {
+	if text, ok := b.get(name, ""); ok && text != "" {
+		for element := range strings.SplitSeq(text, ",") {
+			origin := strings.TrimSpace(element)
+			if !isOrigin(origin) && text != "*" {
+				b.problem("%s: must be * or origins such as https://example.org, separated by commas; %q is none",
+					name, element)
+				continue
+			}
+			*dst = append(*dst, origin)
+		}
+	}
+	b.remember(Variable{Name: name, Value: strings.Join(*dst, ",")})
+}
+
+// isOrigin knows the one form in which browsers send an origin; any other would never be the same as theirs.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.Hostname() != "" &&
+		text == u.Scheme+"://"+u.Host && text == strings.ToLower(text) && !strings.Contains(text, "*")
 }

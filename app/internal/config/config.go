@@ -37,6 +37,9 @@ type HTTP struct {
 	ReadyTimeout      time.Duration // for the checks behind /readyz
 	MaxBodyBytes      int64
 	MaxHeaderBytes    int
+
+	MaxInFlight          int   // requests that are answered at the same time
+	MaxBodyBytesInFlight int64 // of all their bodies together
 }
 
 // Database says where PostgreSQL is and how to log in.
@@ -138,6 +141,11 @@ func (b *binder) server(c *HTTP) {
 	integer(b, &c.MaxBodyBytes, "MAX_BODY_BYTES", 1<<20, 1<<10, 64<<20)
 	// A cursor holds a title, of up to 2,000 bytes before its encoding, and stands in the request line.
 	integer(b, &c.MaxHeaderBytes, "MAX_HEADER_BYTES", 16<<10, 4<<10, 1<<20)
+	// With the default time-out of a request and pool, more than ten times what can be answered in time. The bodies
+	// take up to four times their size while they are read, which the defaults keep to half of the 128 MiB that
+	// containers get.
+	integer(b, &c.MaxInFlight, "MAX_IN_FLIGHT", 512, 1, 1_000_000)
+	integer(b, &c.MaxBodyBytesInFlight, "MAX_BODY_BYTES_IN_FLIGHT", 16<<20, 1<<10, 4<<30)
 }
 
 // database reads the parts of a connection rather than a URL: a URL would carry the password into every place where URLs
@@ -164,6 +172,10 @@ func (b *binder) consistent(c Config) {
 		if s >= l {
 			b.problem("%s: must be shorter than %s (%v), is %v", small, large, l, s)
 		}
+	}
+	if c.HTTP.MaxBodyBytesInFlight < c.HTTP.MaxBodyBytes {
+		b.problem("MAX_BODY_BYTES_IN_FLIGHT: must not be less than MAX_BODY_BYTES (%d), is %d",
+			c.HTTP.MaxBodyBytes, c.HTTP.MaxBodyBytesInFlight)
 	}
 	ordered("SHUTDOWN_GRACE", "SHUTDOWN_TIMEOUT", c.Shutdown.Grace, c.Shutdown.Timeout)
 	// A request that may work longer than its response may take would be cut off without an answer.

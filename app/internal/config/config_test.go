@@ -44,6 +44,7 @@ func TestLoadWithRequiredVariablesOnly(t *testing.T) {
 			Addr: ":8080", AdminAddr: ":9090", ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
 			WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second, RequestTimeout: 5 * time.Second,
 			ReadyTimeout: 2 * time.Second, MaxBodyBytes: 1 << 20, MaxHeaderBytes: 16384,
+			MaxInFlight: 512, MaxBodyBytesInFlight: 16 << 20,
 		},
 		Database: Database{
 			Host: "db", Port: 5432, Name: "bookshelf", User: "app", SSLMode: "prefer", MaxConns: 10, ConnectTimeout: 3 * time.Second,
@@ -70,6 +71,8 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 		"DB_USER": "u", "DB_PASSWORD_FILE": file, "DB_SSLMODE": "verify-full", "DB_MAX_CONNS": "3", "DB_CONNECT_TIMEOUT": "7s",
 		"SHUTDOWN_GRACE": "0s", "SHUTDOWN_TIMEOUT": "1m", "LOG_LEVEL": "warn", "AUTH": "public-read",
 		"RATE_LIMIT_ADDRESS": "600/1m0s", "RATE_LIMIT_TOKEN": "10/1s", "TRUSTED_PROXIES": "10.0.0.0/8,::1/128",
+		"CORS_ORIGINS": "https://a.example,http://localhost:8000",
+		"MAX_IN_FLIGHT": "7", "MAX_BODY_BYTES_IN_FLIGHT": "4096",
 	}
 	got, err := Load(environment(set))
 	if err != nil {
@@ -123,6 +126,10 @@ func TestLoadRefuses(t *testing.T) {
 		"a limit of nothing":           {map[string]string{"RATE_LIMIT_ADDRESS": "0/1s"}, "must allow from 1 to 1000000"},
 		"a limit in half a second":     {map[string]string{"RATE_LIMIT_TOKEN": "1/500ms"}, "must be whole seconds"},
 		"a proxy's name":               {map[string]string{"TRUSTED_PROXIES": "::1, edge"}, "must be addresses"},
+		"a path behind an origin":      {map[string]string{"CORS_ORIGINS": "https://a.example/"}, "must be * or origins"},
+		"an origin with a wildcard":    {map[string]string{"CORS_ORIGINS": "https://*.example"}, "must be * or origins"},
+		"every origin and another":     {map[string]string{"CORS_ORIGINS": "https://a.example,*"}, `"*" is none`},
+		"room for not even one body":   {map[string]string{"MAX_BODY_BYTES_IN_FLIGHT": "1024"}, "must not be less than"},
 		"a network that is an address": {map[string]string{"TRUSTED_PROXIES": "10.0.0.1/8"}, `"10.0.0.1/8" is none`},
 		"an empty password":            {map[string]string{"DB_PASSWORD": "\n"}, "DB_PASSWORD: is set but empty"},
 		"a password and its file":      {map[string]string{"DB_PASSWORD": "hunter2", "DB_PASSWORD_FILE": empty}, "DB_PASSWORD: must not be set together with DB_PASSWORD_FILE"},

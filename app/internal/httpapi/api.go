@@ -46,14 +46,20 @@ type Options struct {
 	RequestTimeout time.Duration // from a request's headers to its answer
 	ReadyTimeout   time.Duration // for the checks of /readyz
 	MaxBodyBytes   int64
+
+	MaxInFlight          int      // requests that are answered at the same time, probes aside
+	MaxBodyBytesInFlight int64    // of all their bodies together
+	CORSOrigins          []string // whose pages may use the API; "*" for all, empty for none
 }
 
 // API answers the requests of clients and of probes.
 type API struct {
 	Options
 
-	draining atomic.Bool
-	handler  http.Handler
+	draining       atomic.Bool
+	inFlight       atomic.Int64 // requests
+	bodiesInFlight atomic.Int64 // bytes
+	handler        http.Handler
 }
 
 // New returns an API that is ready to serve.
@@ -61,7 +67,8 @@ func New(options Options) *API {
 	a := &API{Options: options}
 	// The first is the outermost. All of them wrap the router from outside: middleware of the router would not run for a
 	// 404 or a 405. Recovery is inside of what observes, so that a panic is logged and counted as the 500 it becomes.
-	a.handler = a.withRequest(a.withAccessLog(a.withMetrics(a.withRecovery(a.withDeadline(newRouter(a, a.routes()))))))
+	inner := a.withCORS(a.withDeadline(newRouter(a, a.routes())))
+	a.handler = a.withRequest(a.withAccessLog(a.withMetrics(a.withRecovery(inner))))
 	return a
 }
 

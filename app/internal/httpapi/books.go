@@ -169,7 +169,7 @@ func (a *API) readDraft(w http.ResponseWriter, r *http.Request) (book.Draft, err
 	if err := requireAcceptable(r); err != nil {
 		return book.Draft{}, err
 	}
-	body, err := readBody(w, r, a.MaxBodyBytes)
+	body, err := a.readBody(w, r, a.MaxBodyBytes)
 	if err != nil {
 		return book.Draft{}, err
 	}

@@ -29,7 +29,7 @@ const (
 )
 
 // readBody returns the body of a JSON request of at most maxBytes bytes.
-func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, error) {
+func (a *API) readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, error) {
 	if err := requireJSON(r.Header); err != nil {
 		return nil, err
 	}
@@ -42,9 +42,12 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, e
 	if r.ContentLength > maxBytes {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, a.hold(r), maxBytes))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge
+	}
+	if overloaded, ok := errors.AsType[*apiError](err); ok {
+		return nil, overloaded
 	}
 	// Either the connection's deadline cut the body off, or it came to its end after the request's deadline.
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(r.Context().Err(), context.DeadlineExceeded) {

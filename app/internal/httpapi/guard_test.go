@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,6 +75,133 @@ func TestGuessesAreLimitedBeforeTheyAreLookedUp(t *testing.T) {
 		if w.Code != want {
 			t.Errorf("status %d, want %d", w.Code, want)
 		}
+	}
+}
+
+// parked makes the store hold requests until the function that it returns is called; entered gets a value for each.
+func (b *bundle) parked() (entered <-chan struct{}, release func()) {
+	in, out := make(chan struct{}), make(chan struct{})
+	b.store.hook = func(context.Context) error {
+		in <- struct{}{}
+		<-out
+		return nil
+	}
+	return in, func() { close(out) }
+}
+
+func TestBeyondTheLimitRequestsAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *Options) { o.MaxInFlight = 2 })
+	entered, release := b.parked()
+	list := request{method: "GET", target: "/api/v1/books"}
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if w := b.do(t, list); w.Code != 200 {
+				t.Errorf("within the limit: %d, want 200", w.Code)
+			}
+		})
+		<-entered
+	}
+	wantGolden(t, "overloaded.golden", dump(t, b.do(t, list)))
+	for _, path := range []string{"/livez", "/readyz", "/version"} {
+		if w := b.do(t, request{method: "GET", target: path}); w.Code != 200 {
+			t.Errorf("%s meanwhile: %d, want 200", path, w.Code)
+		}
+	}
+	release()
+	wg.Wait()
+	b.store.hook = nil
+	if w := b.do(t, list); w.Code != 200 {
+		t.Errorf("afterwards: %d, want 200", w.Code)
+	}
+}
+
+func TestManyLargeBodiesAtOnceAreRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *Options) { o.MaxBodyBytesInFlight = 5000 })
+	entered, release := b.parked()
+	create := request{
+		method: "POST", target: "/api/v1/books",
+		body: `{"title": "Dune", "authors": ["Frank Herbert"], "description": "` + strings.Repeat("x", 3000) + `"}`,
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if w := b.do(t, create); w.Code != 201 {
+			t.Errorf("the first: %d, want 201", w.Code)
+		}
+	})
+	<-entered // the whole body is in memory
+	w := b.do(t, create)
+	if w.Code != 503 || !strings.Contains(w.Body.String(), "problem:overloaded") ||
+		w.Header().Get("Connection") != "close" {
+		t.Errorf("the second: %d %s", w.Code, w.Body)
+	}
+	release()
+	wg.Wait()
+	b.store.hook = nil
+	if w := b.do(t, create); w.Code != 201 {
+		t.Errorf("afterwards: %d, want 201", w.Code)
+	}
+	if held := b.api.bodiesInFlight.Load(); held != 0 {
+		t.Errorf("%d bytes are held after the last request", held)
+	}
+}
+
+func TestEveryAnswerTellsBrowsersToDoNothingWithIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, target := range []string{"/api/v1/books", "/api/v1/books/7", "/no/such/path", "/livez"} {
+		h := b.do(t, request{method: "GET", target: target, header: http.Header{"Origin": {"https://a.example"}}}).
+			Header()
+		for name, want := range map[string]string{
+			"X-Content-Type-Options":      "nosniff",
+			"Content-Security-Policy":     "default-src 'none'; frame-ancestors 'none'",
+			"Referrer-Policy":             "no-referrer",
+			"Cache-Control":               "no-store",
+			"Access-Control-Allow-Origin": "",
+		} {
+			if got := h.Get(name); got != want {
+				t.Errorf("%s: %s = %q, want %q", target, name, got, want)
+			}
+		}
+	}
+}
+
+func TestPagesOfConfiguredOriginsMayUseTheAPI(t *testing.T) {
+	t.Parallel()
+	b := guarded(t, AuthRequired, func(o *Options) { o.CORSOrigins = []string{"https://a.example"} })
+	preflight := func(origin string) http.Header {
+		w := b.do(t, request{method: "OPTIONS", target: "/api/v1/books", header: http.Header{
+			"Origin": {
+				origin,
+			}, "Access-Control-Request-Method": {"PUT"}, "Access-Control-Request-Headers": {"authorization,content-type"},
+		}})
+		if w.Code != 204 || w.Header().Get("Allow") == "" {
+			t.Errorf("preflight from %s: %d, Allow %q", origin, w.Code, w.Header().Get("Allow"))
+		}
+		return w.Header()
+	}
+	h := preflight("https://a.example")
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin": "https://a.example", "Access-Control-Allow-Methods": "PUT",
+		"Access-Control-Allow-Headers": "authorization,content-type", "Access-Control-Max-Age": "600",
+		"Access-Control-Allow-Credentials": "",
+	} {
+		if got := h.Get(name); got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+	for _, origin := range []string{"https://b.example", "http://a.example", "https://a.example.org", "null"} {
+		if got := preflight(origin).Get("Access-Control-Allow-Origin"); got != "" {
+			t.Errorf("a page of %s is allowed as %s", origin, got)
+		}
+	}
+	// A page must be able to read the refusal, too.
+	w := b.do(t, request{method: "GET", target: "/api/v1/books", header: http.Header{"Origin": {"https://a.example"}}})
+	if w.Code != 401 || w.Header().Get("Access-Control-Allow-Origin") != "https://a.example" ||
+		!strings.Contains(w.Header().Get("Access-Control-Expose-Headers"), "Retry-After") {
+		t.Errorf("without a token: %d, %v", w.Code, w.Header())
 	}
 }
 

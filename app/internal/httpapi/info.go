@@ -16,8 +16,10 @@ type info struct {
 	route  string     // template
 	client netip.Addr // where the request comes from; zero when that is not known
 	token  string     // public part of the token that was accepted
-	status int        // overrides the status that was sent, for the log and the metrics; 0 does not
-	err    error      // why the request failed, for the log
+
+	bodyBytes int64 // of the body, held in memory
+	status    int   // overrides the status that was sent, for the log and the metrics; 0 does not
+	err       error // why the request failed, for the log
 }
 
 // infoKey is the context's key for the info; its type keeps other packages from meeting it.

@@ -52,6 +52,10 @@ func (a *API) withRequest(next http.Handler) http.Handler {
 		h.Set("X-Bookshelf-Version", a.Build.Version)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		// Nothing here is a page: whatever a browser is made to see in an answer, it must not run it, frame it, or tell
+		// where it came from.
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
 		if a.draining.Load() {
 			// Connections end with a response, in order. Closing idle ones later would race with a request on its way.
 			h.Set("Connection", "close")

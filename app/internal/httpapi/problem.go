@@ -55,6 +55,7 @@ var (
 	kindRateLimited          = kind{"rate-limited", "Too many requests", http.StatusTooManyRequests}
 	kindInternal             = kind{"internal", "Internal error", http.StatusInternalServerError}
 	kindUnavailable          = kind{"unavailable", "The catalogue is unavailable", http.StatusServiceUnavailable}
+	kindOverloaded           = kind{"overloaded", "Too many requests at once", http.StatusServiceUnavailable}
 	kindTimeout              = kind{"timeout", "The answer took too long", http.StatusServiceUnavailable}
 	kindNotReady             = kind{"not-ready", "Not ready to serve", http.StatusServiceUnavailable}
 )

@@ -233,6 +233,9 @@ func setup(t *testing.T, changes ...func(*Options)) *bundle {
 		RequestTimeout: time.Minute,
 		ReadyTimeout:   time.Minute,
 		MaxBodyBytes:   4096,
+
+		MaxInFlight:          100,
+		MaxBodyBytesInFlight: 1 << 20,
 	}
 	for _, change := range changes {
 		change(&options)
