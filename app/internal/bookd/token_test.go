@@ -103,6 +103,27 @@ func TestATokenLivesAndEnds(t *testing.T) {
 		t.Errorf("write: %d, want 201", status)
 	}
 
+	admin := env.mustTokens(t, "create", "--scopes", "admin", "admin")
+	if status, _ := statusWith(t, "GET", books+"/1/history", writer, ""); status != 403 {
+		t.Errorf("history with books:read and books:write: %d, want 403", status)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "GET", books+"/1/history", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+admin)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	history, err := io.ReadAll(res.Body)
+	id := strings.Join(strings.Split(writer, "_")[:2], "_")
+	if err != nil || !strings.Contains(string(history), `"action":"create"`) ||
+		!strings.Contains(string(history), `"actor":"token:writer","token_id":"`+id+`"`) {
+		t.Errorf("history: %s %s (%v), want it to name the writer", res.Status, history, err)
+	}
+
 	renewed := env.mustTokens(t, "rotate", "--grace", "1h", "reader")
 	for name, text := range map[string]string{"the new secret": renewed, "the old one": text} {
 		if status, _ := statusWith(t, "GET", books, text, ""); status != 200 {
@@ -135,7 +156,7 @@ func TestATokenLivesAndEnds(t *testing.T) {
 	if err := json.Unmarshal([]byte(env.mustTokens(t, "list", "--all", "--json")), &listed); err != nil {
 		t.Fatal(err)
 	}
-	if len(listed) != 2 || listed[0].State != "revoked" || listed[1].State != "active" || len(listed[1].Scopes) != 2 {
+	if len(listed) != 3 || listed[0].State != "revoked" || listed[1].State != "active" || len(listed[1].Scopes) != 2 {
 		t.Errorf("list: %+v", listed)
 	}
 	for _, l := range listed {

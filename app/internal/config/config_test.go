@@ -71,7 +71,7 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 		"DB_USER": "u", "DB_PASSWORD_FILE": file, "DB_SSLMODE": "verify-full", "DB_MAX_CONNS": "3", "DB_CONNECT_TIMEOUT": "7s",
 		"SHUTDOWN_GRACE": "0s", "SHUTDOWN_TIMEOUT": "1m", "LOG_LEVEL": "warn", "AUTH": "public-read",
 		"RATE_LIMIT_ADDRESS": "600/1m0s", "RATE_LIMIT_TOKEN": "10/1s", "TRUSTED_PROXIES": "10.0.0.0/8,::1/128",
-		"CORS_ORIGINS": "https://a.example,http://localhost:8000",
+		"CORS_ORIGINS":  "https://a.example,http://localhost:8000",
 		"MAX_IN_FLIGHT": "7", "MAX_BODY_BYTES_IN_FLIGHT": "4096",
 	}
 	got, err := Load(environment(set))

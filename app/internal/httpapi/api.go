@@ -22,6 +22,7 @@ type Store interface {
 	List(ctx context.Context, q book.Query) ([]book.Book, *book.Position, error)
 	Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error)
 	Delete(ctx context.Context, id int64) error
+	History(ctx context.Context, id, before int64, limit int) (events []book.Event, more bool, err error)
 	Ready(ctx context.Context) error
 }
 

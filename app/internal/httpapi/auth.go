@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/token"
 )
 
@@ -34,6 +35,8 @@ func requiredScope(r route) token.Scope {
 	switch {
 	case !strings.HasPrefix(r.template, "/api/"):
 		return "" // probes and the version
+	case r.template == historyPath:
+		return token.Admin // it names the tokens of others
 	case r.method == http.MethodGet:
 		return token.BooksRead
 	default:
@@ -72,7 +75,8 @@ func (a *API) withAuth(r route, next http.Handler) http.Handler {
 				header: challenge(`error="insufficient_scope", scope="` + string(scope) + `"`),
 			}
 		}
-		next.ServeHTTP(w, req)
+		actor := book.Actor{Name: "token:" + t.Name, TokenID: token.Prefix + t.ID}
+		next.ServeHTTP(w, req.WithContext(book.WithActor(req.Context(), actor)))
 		return nil
 	})
 }

@@ -48,14 +48,15 @@ func bearer(text string) http.Header { return http.Header{"Authorization": {"Bea
 
 // scopes of every route, by hand: a route that is added must be added here, with the scope that it should have.
 var scopes = map[string]token.Scope{
-	"GET /api/v1/books":         token.BooksRead,
-	"POST /api/v1/books":        token.BooksWrite,
-	"GET /api/v1/books/{id}":    token.BooksRead,
-	"PUT /api/v1/books/{id}":    token.BooksWrite,
-	"DELETE /api/v1/books/{id}": token.BooksWrite,
-	"GET /livez":                "",
-	"GET /readyz":               "",
-	"GET /version":              "",
+	"GET /api/v1/books":              token.BooksRead,
+	"POST /api/v1/books":             token.BooksWrite,
+	"GET /api/v1/books/{id}":         token.BooksRead,
+	"PUT /api/v1/books/{id}":         token.BooksWrite,
+	"DELETE /api/v1/books/{id}":      token.BooksWrite,
+	"GET /api/v1/books/{id}/history": token.Admin,
+	"GET /livez":                     "",
+	"GET /readyz":                    "",
+	"GET /version":                   "",
 }
 
 func TestEveryRouteWantsItsScope(t *testing.T) {

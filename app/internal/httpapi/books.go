@@ -156,6 +156,11 @@ func readTarget(r *http.Request) (int64, error) {
 	if err := refuseParameters(r.URL.RawQuery); err != nil {
 		return 0, err
 	}
+	return pathID(r)
+}
+
+// pathID returns the ID in the path.
+func pathID(r *http.Request) (int64, error) {
 	text := r.PathValue("id")
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 || strconv.FormatInt(id, 10) != text {

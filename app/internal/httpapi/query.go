@@ -117,16 +117,23 @@ func parseListQuery(raw string) (book.Query, error) {
 
 // set applies one parameter, whose values are all those that the query gave under its name.
 func (l *listQuery) set(name string, values []string) error {
-	set, known := listParameters[name]
+	if err := checkParameter(name, values, slices.Sorted(maps.Keys(listParameters))); err != nil {
+		return err
+	}
+	return listParameters[name](l, values[0])
+}
+
+// checkParameter makes sure that a parameter exists and has one value.
+func checkParameter(name string, values, known []string) error {
 	switch {
-	case !known:
-		return fmt.Errorf("is not a parameter here; those are %s", strings.Join(slices.Sorted(maps.Keys(listParameters)), ", "))
+	case !slices.Contains(known, name):
+		return fmt.Errorf("is not a parameter here; those are %s", strings.Join(known, ", "))
 	case len(values) > 1:
 		return fmt.Errorf("must be given once, is given %d times", len(values))
 	case strings.TrimSpace(values[0]) == "": // would be no filter at all
 		return errors.New("must not be empty; leave it out")
 	}
-	return set(l, values[0])
+	return nil
 }
 
 // refuseParameters is for the operations that take no query.
@@ -158,9 +165,9 @@ func invalidParameters(list []fieldError) error {
 	return &apiError{kind: kindInvalidParameter, detail: "The query has the mistakes listed.", errors: list}
 }
 
-// nextLink is a Link header (RFC 8288) to the page behind cursor: the same query with another cursor.
+// nextLink is a Link header (RFC 8288) to the page behind cursor: the same path and query with another cursor.
 func nextLink(u *url.URL, cursor string) string {
 	values := u.Query()
 	values.Set("cursor", cursor)
-	return "<" + booksPath + "?" + values.Encode() + `>; rel="next"`
+	return "<" + u.EscapedPath() + "?" + values.Encode() + `>; rel="next"`
 }

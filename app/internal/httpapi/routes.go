@@ -12,10 +12,11 @@ import (
 // template of their route through the request's info. docs/adr/0001-gorilla-mux.md tells how to replace it.
 
 const (
-	booksPath = "/api/v1/books"
-	bookPath  = booksPath + "/{id}"
-	livePath  = "/livez"
-	readyPath = "/readyz"
+	booksPath   = "/api/v1/books"
+	bookPath    = booksPath + "/{id}"
+	historyPath = bookPath + "/history"
+	livePath    = "/livez"
+	readyPath   = "/readyz"
 
 	// unmatched is the route label of requests for which there is no route.
 	unmatched = "unmatched"
@@ -36,6 +37,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, bookPath, a.handleBookGet()},
 		{http.MethodPut, bookPath, a.handleBookReplace()},
 		{http.MethodDelete, bookPath, a.handleBookDelete()},
+		{http.MethodGet, historyPath, a.handleBookHistory()},
 		{http.MethodGet, livePath, a.handleLive()},
 		{http.MethodGet, readyPath, a.handleReady()},
 		{http.MethodGet, "/version", a.handleVersion()},

@@ -152,6 +152,29 @@ func (s *fakeStore) Delete(ctx context.Context, id int64) error {
 	return nil
 }
 
+// History makes every book look as if it had been changed as often as its version says. What the real store keeps is
+// tested there.
+func (s *fakeStore) History(ctx context.Context, id, before int64, limit int) ([]book.Event, bool, error) {
+	b, err := s.Get(ctx, id)
+	if err != nil {
+		return nil, false, err
+	}
+	if before == 0 {
+		before = b.Version + 1
+	}
+	var events []book.Event
+	for v := before - 1; v > 0 && len(events) < limit; v-- {
+		e := book.Event{ID: v, Action: "update", At: now, Actor: "anonymous", Version: v, After: json.RawMessage(`{}`)}
+		if v == 1 {
+			e.Action = "create"
+		} else {
+			e.Before = json.RawMessage(`{}`)
+		}
+		events = append(events, e)
+	}
+	return events, before-1 > int64(limit), nil
+}
+
 func (s *fakeStore) Ready(ctx context.Context) error {
 	if s.ready == nil {
 		return nil

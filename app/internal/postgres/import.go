@@ -75,6 +75,10 @@ func (s *Store) BeginImport(ctx context.Context) (*Import, error) {
 			first_line bigint, -- the earlier row that is the same book
 			book_id    bigint  -- the stored book that is the same
 		) ON COMMIT DROP`)
+	if err == nil {
+		actor := book.ActorFrom(ctx, "command:import")
+		_, err = tx.Exec(ctx, setActor, actor.Name, actor.TokenID)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("begin import: %w", err), i.Rollback(ctx))
 	}

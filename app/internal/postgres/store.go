@@ -77,7 +77,7 @@ func orEmpty(s *string) string {
 // Create stores a new book. The draft must come from book.Draft.Normalize. It returns a *book.ConflictError when another
 // book has the ISBN.
 func (s *Store) Create(ctx context.Context, d book.Draft) (book.Book, error) {
-	return s.one(ctx, "insert book", d.ISBN, `
+	return s.change(ctx, "insert book", d.ISBN, `
 		INSERT INTO books (title, authors, isbn13, published_year, language, description)
 		VALUES ($1, $2, nullif($3, ''), $4, nullif($5, ''), $6)
 		RETURNING `+columns,
@@ -92,7 +92,7 @@ func (s *Store) Get(ctx context.Context, id int64) (book.Book, error) {
 // Replace overwrites every field of the book with the ID and counts its version up. The draft must come from
 // book.Draft.Normalize. It returns book.ErrNotFound, or a *book.ConflictError when another book has the ISBN.
 func (s *Store) Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error) {
-	return s.one(ctx, "update book", d.ISBN, `
+	return s.change(ctx, "update book", d.ISBN, `
 		UPDATE books
 		SET title = $2, authors = $3, isbn13 = nullif($4, ''), published_year = $5, language = nullif($6, ''), description = $7,
 			version = version + 1, updated_at = now()
@@ -103,14 +103,33 @@ func (s *Store) Replace(ctx context.Context, id int64, d book.Draft) (book.Book,
 
 // Delete removes the book with the ID, or returns book.ErrNotFound.
 func (s *Store) Delete(ctx context.Context, id int64) error {
-	tag, err := s.pool.Exec(ctx, `DELETE FROM books WHERE id = $1`, id)
+	err := s.write(ctx, `DELETE FROM books WHERE id = $1`, []any{id}, func(results pgx.BatchResults) error {
+		tag, err := results.Exec()
+		if err == nil && tag.RowsAffected() == 0 {
+			return pgx.ErrNoRows
+		}
+		return err
+	})
 	if err != nil {
 		return bookError("delete book", err, "")
 	}
-	if tag.RowsAffected() == 0 {
-		return book.ErrNotFound
-	}
 	return nil
+}
+
+// change runs a statement that changes one book and returns it.
+func (s *Store) change(ctx context.Context, operation, isbn, sql string, args ...any) (book.Book, error) {
+	var row bookRow
+	err := s.write(ctx, sql, args, func(results pgx.BatchResults) error {
+		rows, err := results.Query()
+		if err == nil {
+			row, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[bookRow])
+		}
+		return err
+	})
+	if err != nil {
+		return book.Book{}, bookError(operation, err, isbn)
+	}
+	return row.book(), nil
 }
 
 // one runs a statement that returns one book.
