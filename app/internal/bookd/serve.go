@@ -91,16 +91,22 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		ReadyTimeout:   cfg.HTTP.ReadyTimeout,
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
 
+		MaxConnections:       cfg.HTTP.MaxConnections,
 		MaxInFlight:          cfg.HTTP.MaxInFlight,
 		MaxBodyBytesInFlight: cfg.HTTP.MaxBodyBytesInFlight,
 		CORSOrigins:          cfg.Access.CORSOrigins,
 	})
+	metrics.Func("bookd_connections", "Open connections of the API.", telemetry.Gauge,
+		func() float64 { open, _ := api.Connections(); return float64(open) })
+	metrics.Func("bookd_connections_refused_total", "Connections closed at once because too many were open.",
+		telemetry.Counter, func() float64 { _, refused := api.Connections(); return float64(refused) })
 	s := &server{
 		cfg: cfg, logger: logger, store: store, api: api, tokens: tokens,
 		apiListener: apiListener, adminListener: adminListener,
 		failed: make(chan error, 2),
 	}
 	s.apiServer = s.httpServer(api, cfg.HTTP.WriteTimeout)
+	s.apiServer.ConnState = api.ConnState
 	// OPTIONS * goes to the API as well, so that its answer has the headers that every answer has.
 	s.apiServer.DisableGeneralOptionsHandler = true
 	s.adminServer = s.httpServer(telemetry.AdminHandler(metrics), adminWriteTimeout)

@@ -38,8 +38,9 @@ type HTTP struct {
 	MaxBodyBytes      int64
 	MaxHeaderBytes    int
 
+	MaxConnections       int   // that are open at the same time
 	MaxInFlight          int   // requests that are answered at the same time
-	MaxBodyBytesInFlight int64 // of all their bodies together
+	MaxBodyBytesInFlight int64 // of all their bodies and answers together
 }
 
 // Database says where PostgreSQL is and how to log in.
@@ -141,10 +142,11 @@ func (b *binder) server(c *HTTP) {
 	integer(b, &c.MaxBodyBytes, "MAX_BODY_BYTES", 1<<20, 1<<10, 64<<20)
 	// A cursor holds a title, of up to 2,000 bytes before its encoding, and stands in the request line.
 	integer(b, &c.MaxHeaderBytes, "MAX_HEADER_BYTES", 16<<10, 4<<10, 1<<20)
-	// With the default time-out of a request and pool, more than ten times what can be answered in time. The bodies
-	// take up to four times their size while they are read, which the defaults keep to half of the 128 MiB that
-	// containers get.
-	integer(b, &c.MaxInFlight, "MAX_IN_FLIGHT", 512, 1, 1_000_000)
+	// Of the 128 MiB that containers get, one address can take half with connections (25 KiB each), and bodies, which
+	// take up to four times their size, the other half. With the default pool, many more requests than are answered in
+	// time.
+	integer(b, &c.MaxConnections, "MAX_CONNECTIONS", 4096, 2, 1_000_000)
+	integer(b, &c.MaxInFlight, "MAX_IN_FLIGHT", 1024, 1, 1_000_000)
 	integer(b, &c.MaxBodyBytesInFlight, "MAX_BODY_BYTES_IN_FLIGHT", 16<<20, 1<<10, 4<<30)
 }
 

@@ -44,7 +44,7 @@ func TestLoadWithRequiredVariablesOnly(t *testing.T) {
 			Addr: ":8080", AdminAddr: ":9090", ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
 			WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second, RequestTimeout: 5 * time.Second,
 			ReadyTimeout: 2 * time.Second, MaxBodyBytes: 1 << 20, MaxHeaderBytes: 16384,
-			MaxInFlight: 512, MaxBodyBytesInFlight: 16 << 20,
+			MaxConnections: 4096, MaxInFlight: 1024, MaxBodyBytesInFlight: 16 << 20,
 		},
 		Database: Database{
 			Host: "db", Port: 5432, Name: "bookshelf", User: "app", SSLMode: "prefer", MaxConns: 10, ConnectTimeout: 3 * time.Second,
@@ -71,8 +71,8 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 		"DB_USER": "u", "DB_PASSWORD_FILE": file, "DB_SSLMODE": "verify-full", "DB_MAX_CONNS": "3", "DB_CONNECT_TIMEOUT": "7s",
 		"SHUTDOWN_GRACE": "0s", "SHUTDOWN_TIMEOUT": "1m", "LOG_LEVEL": "warn", "AUTH": "public-read",
 		"RATE_LIMIT_ADDRESS": "600/1m0s", "RATE_LIMIT_TOKEN": "10/1s", "TRUSTED_PROXIES": "10.0.0.0/8,::1/128",
-		"CORS_ORIGINS":  "https://a.example,http://localhost:8000",
-		"MAX_IN_FLIGHT": "7", "MAX_BODY_BYTES_IN_FLIGHT": "4096",
+		"CORS_ORIGINS":    "https://a.example,http://localhost:8000",
+		"MAX_CONNECTIONS": "9", "MAX_IN_FLIGHT": "7", "MAX_BODY_BYTES_IN_FLIGHT": "4096",
 	}
 	got, err := Load(environment(set))
 	if err != nil {

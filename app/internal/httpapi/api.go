@@ -48,8 +48,9 @@ type Options struct {
 	ReadyTimeout   time.Duration // for the checks of /readyz
 	MaxBodyBytes   int64
 
+	MaxConnections       int      // that are open at the same time
 	MaxInFlight          int      // requests that are answered at the same time, probes aside
-	MaxBodyBytesInFlight int64    // of all their bodies together
+	MaxBodyBytesInFlight int64    // of all their bodies and answers together
 	CORSOrigins          []string // whose pages may use the API; "*" for all, empty for none
 }
 
@@ -57,15 +58,20 @@ type Options struct {
 type API struct {
 	Options
 
-	draining       atomic.Bool
-	inFlight       atomic.Int64 // requests
-	bodiesInFlight atomic.Int64 // bytes
-	handler        http.Handler
+	draining    atomic.Bool
+	connections connections
+	requests    *capacity // that are being answered
+	bodies      *capacity // bytes of their bodies and of those of their answers
+	handler     http.Handler
 }
 
 // New returns an API that is ready to serve.
 func New(options Options) *API {
-	a := &API{Options: options}
+	a := &API{
+		Options:  options,
+		requests: newCapacity(int64(options.MaxInFlight)), bodies: newCapacity(options.MaxBodyBytesInFlight),
+	}
+	a.connections.open = newCapacity(int64(options.MaxConnections))
 	// The first is the outermost. All of them wrap the router from outside: middleware of the router would not run for a
 	// 404 or a 405. Recovery is inside of what observes, so that a panic is logged and counted as the 500 it becomes.
 	inner := a.withCORS(a.withDeadline(newRouter(a, a.routes())))

@@ -164,3 +164,36 @@ func FuzzDecodeCursor(f *testing.F) {
 		}
 	})
 }
+
+// Any query is either refused with a 400 that names each parameter, or a list that package book accepts as it is.
+func FuzzParseListQuery(f *testing.F) {
+	for _, seed := range []string{
+		"", "limit=1", "limit=0&sort=-year&year=-3000", "author=a&author=b", "title=%ff", "title=%00",
+		"isbn=0-441-17271-7", "language=EN-us", "limit=99999999999999999999", "a=1;b=2", "%zz", "=", "&&",
+		"sort=id'--", "year=１", "cursor=e30",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		q, err := parseListQuery(raw)
+		if err != nil {
+			answer := translate(t.Context(), err)
+			if answer.kind.status != http.StatusBadRequest || answer.detail == "" {
+				t.Fatalf("error = %v, want a 400", err)
+			}
+			for _, e := range answer.errors {
+				if e.Detail == "" {
+					t.Errorf("the mistake in %q is not explained", e.Parameter)
+				}
+			}
+			return
+		}
+		again, err := q.Normalize()
+		if err != nil {
+			t.Fatalf("accepted %+v, which breaks a rule: %v", q, err)
+		}
+		if diff := gocmp.Diff(q, again); diff != "" {
+			t.Errorf("not in canonical form (-got +canonical):\n%s", diff)
+		}
+	})
+}

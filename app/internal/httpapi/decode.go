@@ -42,7 +42,9 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) (
 	if r.ContentLength > maxBytes {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, a.hold(r), maxBytes))
+	in := infoFrom(r.Context())
+	a.retire(in)
+	body, err := io.ReadAll(http.MaxBytesReader(w, &heldBody{ReadCloser: r.Body, api: a, in: in}, maxBytes))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge
 	}
@@ -61,7 +63,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) (
 	if err != nil {
 		return nil, &apiError{kind: kindMalformedBody, detail: "The request body could not be read to its end.", cause: err}
 	}
-	return body, nil
+	return body, a.admit(in)
 }
 
 // requireJSON accepts application/json in UTF-8, the only encoding that JSON has between systems (RFC 8259, section 8.1).

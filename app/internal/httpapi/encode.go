@@ -19,6 +19,11 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return err
 	}
+	if rec, ok := w.(*recorder); ok {
+		if err := rec.api.holdAnswer(rec.in, len(body)); err != nil {
+			return err
+		}
+	}
 	send(w, status, jsonType, body)
 	return nil
 }

@@ -91,7 +91,7 @@ func (b *bundle) parked() (entered <-chan struct{}, release func()) {
 
 func TestBeyondTheLimitRequestsAreRefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *Options) { o.MaxInFlight = 2 })
+	b := setup(t, func(o *Options) { o.MaxInFlight = 4 }) // of which one address has half
 	entered, release := b.parked()
 	list := request{method: "GET", target: "/api/v1/books"}
 	var wg sync.WaitGroup
@@ -119,11 +119,11 @@ func TestBeyondTheLimitRequestsAreRefusedAtOnce(t *testing.T) {
 
 func TestManyLargeBodiesAtOnceAreRefused(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *Options) { o.MaxBodyBytesInFlight = 5000 })
+	b := setup(t, func(o *Options) { o.MaxBodyBytesInFlight = 10_000 })
 	entered, release := b.parked()
 	create := request{
 		method: "POST", target: "/api/v1/books",
-		body: `{"title": "Dune", "authors": ["Frank Herbert"], "description": "` + strings.Repeat("x", 3000) + `"}`,
+		body: `{"title": "Dune", "authors": ["Frank Herbert"], "isbn13":` + strings.Repeat(" ", 3000) + `null}`,
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -143,8 +143,27 @@ func TestManyLargeBodiesAtOnceAreRefused(t *testing.T) {
 	if w := b.do(t, create); w.Code != 201 {
 		t.Errorf("afterwards: %d, want 201", w.Code)
 	}
-	if held := b.api.bodiesInFlight.Load(); held != 0 {
-		t.Errorf("%d bytes are held after the last request", held)
+	if b.api.bodies.used != 0 || b.api.requests.used != 0 {
+		t.Errorf("%d bytes of %d requests are held after the last", b.api.bodies.used, b.api.requests.used)
+	}
+}
+
+func TestALargeAnswerIsRefusedWhenThereIsNoRoomButNotThatOfAChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *Options) { o.MaxBodyBytesInFlight = 1000 })
+	b.api.bodies.take("192.0.2.1", 450) // the address of every request here
+	create := request{method: "POST", target: "/api/v1/books", body: minimalBook}
+	if w := b.do(t, create); w.Code != 201 { // its answer is beyond the half, but the book is there
+		t.Errorf("create: %d %s, want 201", w.Code, w.Body)
+	}
+	if w := b.do(t, request{method: "GET", target: "/api/v1/books/1"}); w.Code != 503 {
+		t.Errorf("read: %d, want 503", w.Code)
+	}
+	if w := b.do(t, request{method: "GET", target: "/readyz"}); w.Code != 200 {
+		t.Errorf("a probe: %d, want 200", w.Code)
+	}
+	if used := b.api.bodies.used; used != 450 {
+		t.Errorf("%d bytes are held in the end, want the 450 of this test", used)
 	}
 }
 
@@ -274,4 +293,28 @@ func TestANetworkOfIPv6IsOneClient(t *testing.T) {
 	if key("192.0.2.1") == key("192.0.2.2") {
 		t.Error("two IPv4 addresses are one client")
 	}
+}
+
+// Whatever the header says, the client is one address, none of the proxies in front of it unless there is nothing else,
+// and what stands to the left of it does not matter.
+func FuzzClientAddress(f *testing.F) {
+	for _, seed := range []string{
+		"", "203.0.113.7", "10.0.0.1, 203.0.113.7", "::ffff:1.2.3.4,", "[::1]:80", "fe80::1%eth0", "a\nb",
+	} {
+		f.Add(seed)
+	}
+	api := New(Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	f.Fuzz(func(t *testing.T, forwarded string) {
+		address := func(forwarded string) netip.Addr {
+			header := http.Header{"X-Forwarded-For": {forwarded}}
+			return api.clientAddress(&http.Request{RemoteAddr: "10.0.0.1:1", Header: header})
+		}
+		got := address(forwarded)
+		if !got.IsValid() || got.Zone() != "" || got.Is4In6() {
+			t.Fatalf("%q names %v", forwarded, got)
+		}
+		if other := address("198.51.100.1, " + forwarded); other != got && !api.trusted(got) {
+			t.Errorf("%q names %v, but behind another address it names %v", forwarded, got, other)
+		}
+	})
 }

@@ -87,3 +87,25 @@ func TestTheStoreLearnsWhoChangesABook(t *testing.T) {
 		}
 	}
 }
+
+// Any query is either refused with a 400, or a page within the limits that the cursor's own list continues.
+func FuzzParseHistoryQuery(f *testing.F) {
+	for _, seed := range []string{
+		"", "limit=1", "limit=-1", "cursor=x&cursor=y", "cursor=" + negativeEvent(), "%zz", "limit=１",
+	} {
+		f.Add(seed, int64(1))
+	}
+	f.Add("limit=200&cursor="+cursor{List: historyList(7), ID: 3}.seal(), int64(7))
+	f.Fuzz(func(t *testing.T, raw string, id int64) {
+		before, limit, err := parseHistoryQuery(raw, id)
+		if err != nil {
+			if answer := translate(t.Context(), err); answer.kind.status != 400 {
+				t.Fatalf("error = %v, want a 400", err)
+			}
+			return
+		}
+		if before < 0 || limit < 1 || limit > book.MaxHistoryLimit {
+			t.Errorf("%q is read as %d changes before %d", raw, limit, before)
+		}
+	})
+}

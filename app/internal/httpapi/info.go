@@ -17,9 +17,13 @@ type info struct {
 	client netip.Addr // where the request comes from; zero when that is not known
 	token  string     // public part of the token that was accepted
 
-	bodyBytes int64 // of the body, held in memory
-	status    int   // overrides the status that was sent, for the log and the metrics; 0 does not
-	err       error // why the request failed, for the log
+	// What guard counts, and for whom.
+	key      string // of the client; "" for a probe
+	changes  bool   // something
+	admitted bool   // among the requests that are being answered
+	held     int64  // bytes
+	status   int    // overrides the status that was sent, for the log and the metrics; 0 does not
+	err      error  // why the request failed, for the log
 }
 
 // infoKey is the context's key for the info; its type keeps other packages from meeting it.

@@ -18,6 +18,8 @@ const statusClientGone = 499
 type recorder struct {
 	http.ResponseWriter
 
+	api    *API
+	in     *info
 	status int // 0 until the header is sent
 	bytes  int64
 }
@@ -60,7 +62,8 @@ func (a *API) withRequest(next http.Handler) http.Handler {
 			// Connections end with a response, in order. Closing idle ones later would race with a request on its way.
 			h.Set("Connection", "close")
 		}
-		next.ServeHTTP(&recorder{ResponseWriter: w}, r.WithContext(context.WithValue(r.Context(), infoKey{}, in)))
+		rec := &recorder{ResponseWriter: w, api: a, in: in}
+		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), infoKey{}, in)))
 	})
 }
 

@@ -257,6 +257,7 @@ func setup(t *testing.T, changes ...func(*Options)) *bundle {
 		ReadyTimeout:   time.Minute,
 		MaxBodyBytes:   4096,
 
+		MaxConnections:       100,
 		MaxInFlight:          100,
 		MaxBodyBytesInFlight: 1 << 20,
 	}
