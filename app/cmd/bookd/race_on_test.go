@@ -2,5 +2,5 @@
 
 package main
 
-// raceFactor is how much more memory a program takes that is built to find data races.
+// raceFactor is how much more memory and time a program takes that is built to find data races.
 const raceFactor = 10
