@@ -80,6 +80,7 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		RequestTimeout: cfg.HTTP.RequestTimeout,
 		ReadyTimeout:   cfg.HTTP.ReadyTimeout,
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
+		RequireIfMatch: cfg.HTTP.RequireIfMatch,
 	})
 	s := &server{
 		cfg: cfg, logger: logger, store: store, api: api,

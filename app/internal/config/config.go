@@ -36,6 +36,7 @@ type HTTP struct {
 	ReadyTimeout      time.Duration // for the checks behind /readyz
 	MaxBodyBytes      int64
 	MaxHeaderBytes    int
+	RequireIfMatch    bool // refuse changes of a book that do not say which version they are meant for
 }
 
 // Database says where PostgreSQL is and how to log in.
@@ -136,6 +137,7 @@ func (b *binder) server(c *HTTP) {
 	integer(b, &c.MaxBodyBytes, "MAX_BODY_BYTES", 1<<20, 1<<10, 64<<20)
 	// A cursor holds a title, of up to 2,000 bytes before its encoding, and stands in the request line.
 	integer(b, &c.MaxHeaderBytes, "MAX_HEADER_BYTES", 16<<10, 4<<10, 1<<20)
+	b.boolean(&c.RequireIfMatch, "REQUIRE_IF_MATCH", false)
 }
 
 // database reads the parts of a connection rather than a URL: a URL would carry the password into every place where URLs

@@ -67,13 +67,14 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 		"HTTP_WRITE_TIMEOUT": "4s", "HTTP_IDLE_TIMEOUT": "5s", "HTTP_REQUEST_TIMEOUT": "3s", "READY_TIMEOUT": "6s",
 		"MAX_BODY_BYTES": "2048", "MAX_HEADER_BYTES": "8192", "DB_HOST": "/run/postgresql", "DB_PORT": "5433", "DB_NAME": "n",
 		"DB_USER": "u", "DB_PASSWORD_FILE": file, "DB_SSLMODE": "verify-full", "DB_MAX_CONNS": "3", "DB_CONNECT_TIMEOUT": "7s",
-		"SHUTDOWN_GRACE": "0s", "SHUTDOWN_TIMEOUT": "1m", "LOG_LEVEL": "warn",
+		"SHUTDOWN_GRACE": "0s", "SHUTDOWN_TIMEOUT": "1m", "LOG_LEVEL": "warn", "REQUIRE_IF_MATCH": "true",
 	}
 	got, err := Load(environment(set))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.LogLevel != slog.LevelWarn || got.Database.PasswordFile != file || got.HTTP.MaxBodyBytes != 2048 {
+	if got.LogLevel != slog.LevelWarn || got.Database.PasswordFile != file || got.HTTP.MaxBodyBytes != 2048 ||
+		!got.HTTP.RequireIfMatch {
 		t.Errorf("got %+v", got)
 	}
 	for _, v := range got.Variables() {
@@ -116,6 +117,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a name PostgreSQL would cut":  {map[string]string{"DB_USER": strings.Repeat("x", 64)}, "DB_USER: must not be longer than 63 bytes, has 64"},
 		"an unknown TLS mode":          {map[string]string{"DB_SSLMODE": "on"}, "DB_SSLMODE: must be one of disable, allow, prefer"},
 		"an unknown level":             {map[string]string{"LOG_LEVEL": "INFO"}, "LOG_LEVEL: must be one of debug, info, warn, error"},
+		"a switch in another word":     {map[string]string{"REQUIRE_IF_MATCH": "yes"}, `REQUIRE_IF_MATCH: must be one of true, false, is "yes"`},
 		"an empty password":            {map[string]string{"DB_PASSWORD": "\n"}, "DB_PASSWORD: is set but empty"},
 		"a password and its file":      {map[string]string{"DB_PASSWORD": "hunter2", "DB_PASSWORD_FILE": empty}, "DB_PASSWORD: must not be set together with DB_PASSWORD_FILE"},
 		"an empty password file":       {map[string]string{"DB_PASSWORD_FILE": empty}, "DB_PASSWORD_FILE: file " + empty + " is empty"},

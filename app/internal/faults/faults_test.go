@@ -143,11 +143,11 @@ func (c *catalogue) Create(context.Context, book.Draft) (book.Book, error) {
 
 func (c *catalogue) Get(context.Context, int64) (book.Book, error) { return book.Book{}, c.use() }
 
-func (c *catalogue) Replace(context.Context, int64, book.Draft) (book.Book, error) {
+func (c *catalogue) Replace(context.Context, int64, book.Draft, book.Condition) (book.Book, error) {
 	return book.Book{}, c.use()
 }
 
-func (c *catalogue) Delete(context.Context, int64) error { return c.use() }
+func (c *catalogue) Delete(context.Context, int64, book.Condition) error { return c.use() }
 
 // operations are the ways to use a catalogue; the first is the list.
 func operations(s httpapi.Store) []func(context.Context) error {
@@ -155,8 +155,11 @@ func operations(s httpapi.Store) []func(context.Context) error {
 		func(ctx context.Context) error { _, _, err := s.List(ctx, book.Query{}); return err },
 		func(ctx context.Context) error { _, err := s.Create(ctx, book.Draft{}); return err },
 		func(ctx context.Context) error { _, err := s.Get(ctx, 1); return err },
-		func(ctx context.Context) error { _, err := s.Replace(ctx, 1, book.Draft{}); return err },
-		func(ctx context.Context) error { return s.Delete(ctx, 1) },
+		func(ctx context.Context) error {
+			_, err := s.Replace(ctx, 1, book.Draft{}, book.Condition{})
+			return err
+		},
+		func(ctx context.Context) error { return s.Delete(ctx, 1, book.Condition{}) },
 	}
 }
 

@@ -79,17 +79,17 @@ func (s *store) Get(ctx context.Context, id int64) (book.Book, error) {
 }
 
 // Replace implements httpapi.Store.
-func (s *store) Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error) {
+func (s *store) Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error) {
 	if err := s.enter(ctx); err != nil {
 		return book.Book{}, err
 	}
-	return s.Store.Replace(ctx, id, d)
+	return s.Store.Replace(ctx, id, d, c)
 }
 
 // Delete implements httpapi.Store.
-func (s *store) Delete(ctx context.Context, id int64) error {
+func (s *store) Delete(ctx context.Context, id int64, c book.Condition) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	return s.Store.Delete(ctx, id)
+	return s.Store.Delete(ctx, id, c)
 }

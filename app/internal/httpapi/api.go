@@ -18,8 +18,8 @@ type Store interface {
 	Create(ctx context.Context, d book.Draft) (book.Book, error)
 	Get(ctx context.Context, id int64) (book.Book, error)
 	List(ctx context.Context, q book.Query) ([]book.Book, *book.Position, error)
-	Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error)
-	Delete(ctx context.Context, id int64) error
+	Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error)
+	Delete(ctx context.Context, id int64, c book.Condition) error
 	Ready(ctx context.Context) error
 }
 
@@ -29,7 +29,7 @@ type Metrics interface {
 	RequestDone(route, method string, status int, elapsed time.Duration)
 }
 
-// Options are what an API needs; all of them are required.
+// Options are what an API needs; all of them but RequireIfMatch are required.
 type Options struct {
 	Store          Store
 	Metrics        Metrics
@@ -39,6 +39,7 @@ type Options struct {
 	RequestTimeout time.Duration // from a request's headers to its answer
 	ReadyTimeout   time.Duration // for the checks of /readyz
 	MaxBodyBytes   int64
+	RequireIfMatch bool // refuse changes of a book that do not say which version they are meant for
 }
 
 // API answers the requests of clients and of probes.

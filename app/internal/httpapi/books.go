@@ -52,7 +52,7 @@ func orNull(s string) *string {
 	return &s
 }
 
-// handleBookList answers 200 with a page, or 400, 406, 503.
+// handleBookList answers 200 with a page, or 304, 400, 406, 412, 503.
 func (a *API) handleBookList() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := requireAcceptable(r); err != nil {
@@ -75,7 +75,7 @@ func (a *API) handleBookList() http.Handler {
 			page.NextCursor = &cursor
 			w.Header().Set("Link", nextLink(r.URL, cursor))
 		}
-		return writeJSON(w, http.StatusOK, page)
+		return writeRead(w, r, page, contentTag)
 	})
 }
 
@@ -93,12 +93,13 @@ func (a *API) handleBookCreate() http.Handler {
 		if err != nil {
 			return err
 		}
-		w.Header().Set("Location", booksPath+"/"+strconv.FormatInt(created.ID, 10))
+		w.Header().Set("Location", locationOf(created))
+		w.Header().Set("ETag", versionTag(created.Version).String())
 		return writeJSON(w, http.StatusCreated, toResponse(created))
 	})
 }
 
-// handleBookGet answers 200 with the book, or 400, 404, 406, 503.
+// handleBookGet answers 200 with the book, or 304, 400, 404, 406, 412, 503.
 func (a *API) handleBookGet() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
@@ -112,15 +113,19 @@ func (a *API) handleBookGet() http.Handler {
 		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, toResponse(found))
+		return writeRead(w, r, toResponse(found), func([]byte) entityTag { return versionTag(found.Version) })
 	})
 }
 
-// handleBookReplace answers 200 with the book as it is now, or what creating answers, or 404. It never creates: IDs are the
-// server's.
+// handleBookReplace answers 200 with the book as it is now, or what creating answers, or 404, 412, 428. It never creates:
+// IDs are the server's.
 func (a *API) handleBookReplace() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
+		if err != nil {
+			return err
+		}
+		condition, err := a.ofChange(r.Header)
 		if err != nil {
 			return err
 		}
@@ -128,22 +133,38 @@ func (a *API) handleBookReplace() http.Handler {
 		if err != nil {
 			return err
 		}
-		replaced, err := a.Store.Replace(r.Context(), id, draft)
+		replaced, err := a.Store.Replace(r.Context(), id, draft, condition)
 		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, toResponse(replaced))
+		return writeChanged(w, replaced)
 	})
 }
 
-// handleBookDelete answers 204, or 400, 404, 503. It looks at no Accept header, since there is nothing to represent.
+// writeChanged answers 200 with a book as a change has left it. RFC 9110, section 9.3.4, keeps the tag of what a PUT has
+// stored from clients that would take it for the tag of what they sent; Content-Location says that it is the tag of the
+// representation in the answer (section 8.7).
+func writeChanged(w http.ResponseWriter, b book.Book) error {
+	w.Header().Set("ETag", versionTag(b.Version).String())
+	w.Header().Set("Content-Location", locationOf(b))
+	return writeJSON(w, http.StatusOK, toResponse(b))
+}
+
+// locationOf is the path of a book.
+func locationOf(b book.Book) string { return booksPath + "/" + strconv.FormatInt(b.ID, 10) }
+
+// handleBookDelete answers 204, or 400, 404, 412, 428, 503. It looks at no Accept header, since there is nothing to represent.
 func (a *API) handleBookDelete() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
 		if err != nil {
 			return err
 		}
-		if err := a.Store.Delete(r.Context(), id); err != nil {
+		condition, err := a.ofChange(r.Header)
+		if err != nil {
+			return err
+		}
+		if err := a.Store.Delete(r.Context(), id, condition); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusNoContent)

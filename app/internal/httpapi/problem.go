@@ -20,10 +20,11 @@ type problem struct {
 	Errors   []fieldError `json:"errors,omitempty"`
 }
 
-// fieldError is one mistake in a request: at a place in the body, or in a parameter of the query.
+// fieldError is one mistake in a request: at a place in the body, in a parameter of the query, or in a header.
 type fieldError struct {
 	Pointer   string `json:"pointer,omitempty"` // RFC 6901
 	Parameter string `json:"parameter,omitempty"`
+	Header    string `json:"header,omitempty"`
 	Detail    string `json:"detail"`
 }
 
@@ -41,15 +42,18 @@ const typePrefix = "urn:bookshelf:problem:"
 var (
 	kindMalformedBody        = kind{"malformed-body", "The request body cannot be read", http.StatusBadRequest}
 	kindInvalidParameter     = kind{"invalid-parameter", "A query parameter is not acceptable", http.StatusBadRequest}
+	kindInvalidHeader        = kind{"invalid-header", "A header is not acceptable", http.StatusBadRequest}
 	kindBookNotFound         = kind{"book-not-found", "There is no such book", http.StatusNotFound}
 	kindNoSuchResource       = kind{"no-such-resource", "There is no such resource", http.StatusNotFound}
 	kindMethodNotAllowed     = kind{"method-not-allowed", "The method is not allowed here", http.StatusMethodNotAllowed}
 	kindNotAcceptable        = kind{"not-acceptable", "No acceptable representation", http.StatusNotAcceptable}
 	kindRequestTimeout       = kind{"request-timeout", "The request took too long to arrive", http.StatusRequestTimeout}
 	kindISBNConflict         = kind{"isbn-conflict", "Another book has this ISBN", http.StatusConflict}
+	kindPreconditionFailed   = kind{"precondition-failed", "The book has another version", http.StatusPreconditionFailed}
 	kindBodyTooLarge         = kind{"body-too-large", "The request body is too large", http.StatusRequestEntityTooLarge}
 	kindUnsupportedMediaType = kind{"unsupported-media-type", "The request body's type is not supported", http.StatusUnsupportedMediaType}
 	kindInvalidBook          = kind{"invalid-book", "The book breaks a rule", http.StatusUnprocessableEntity}
+	kindPreconditionRequired = kind{"precondition-required", "A condition is required", http.StatusPreconditionRequired}
 	kindInternal             = kind{"internal", "Internal error", http.StatusInternalServerError}
 	kindUnavailable          = kind{"unavailable", "The catalogue is unavailable", http.StatusServiceUnavailable}
 	kindTimeout              = kind{"timeout", "The answer took too long", http.StatusServiceUnavailable}
@@ -72,7 +76,7 @@ type apiError struct {
 func (e *apiError) Error() string {
 	parts := []string{e.kind.name + ": " + e.detail}
 	for _, f := range e.errors {
-		parts = append(parts, f.Pointer+f.Parameter+" "+f.Detail)
+		parts = append(parts, f.Pointer+f.Parameter+f.Header+" "+f.Detail)
 	}
 	if e.cause != nil {
 		parts = append(parts, e.cause.Error())
@@ -135,6 +139,11 @@ func translate(ctx context.Context, err error) *apiError {
 	switch {
 	case errors.Is(err, book.ErrNotFound):
 		return &apiError{kind: kindBookNotFound, detail: "There is no book with this ID."}
+	case errors.Is(err, book.ErrStale):
+		return &apiError{
+			kind:   kindPreconditionFailed,
+			detail: "The resource is not as If-Match or If-None-Match want it. Read it again before you decide; nothing was changed.",
+		}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):

@@ -120,7 +120,9 @@ func (s *fakeStore) List(ctx context.Context, q book.Query) ([]book.Book, *book.
 	return page, nil, nil
 }
 
-func (s *fakeStore) Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error) {
+func (s *fakeStore) Replace(
+	ctx context.Context, id int64, d book.Draft, c book.Condition,
+) (book.Book, error) {
 	if err := s.enter(ctx); err != nil {
 		return book.Book{}, err
 	}
@@ -129,6 +131,9 @@ func (s *fakeStore) Replace(ctx context.Context, id int64, d book.Draft) (book.B
 	i, err := s.find(id)
 	if err != nil {
 		return book.Book{}, err
+	}
+	if !c.Allows(s.books[i].Version) {
+		return book.Book{}, book.ErrStale
 	}
 	if err := s.conflict(d.ISBN, id); err != nil {
 		return book.Book{}, err
@@ -138,7 +143,7 @@ func (s *fakeStore) Replace(ctx context.Context, id int64, d book.Draft) (book.B
 	return s.books[i], nil
 }
 
-func (s *fakeStore) Delete(ctx context.Context, id int64) error {
+func (s *fakeStore) Delete(ctx context.Context, id int64, c book.Condition) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
@@ -147,6 +152,9 @@ func (s *fakeStore) Delete(ctx context.Context, id int64) error {
 	i, err := s.find(id)
 	if err != nil {
 		return err
+	}
+	if !c.Allows(s.books[i].Version) {
+		return book.ErrStale
 	}
 	s.books = slices.Delete(s.books, i, i+1)
 	return nil
@@ -307,7 +315,9 @@ func dump(t *testing.T, w *httptest.ResponseRecorder) string {
 	}
 	var out bytes.Buffer
 	out.WriteString(res.Status + "\n")
-	for _, name := range []string{"Allow", "Connection", "Content-Type", "Link", "Location", "Retry-After", "X-Request-Id"} {
+	for _, name := range []string{
+		"Allow", "Connection", "Content-Location", "Content-Type", "Etag", "Link", "Location", "Retry-After", "X-Request-Id",
+	} {
 		if values, ok := res.Header[name]; ok {
 			out.WriteString(name + ": " + strings.Join(values, " | ") + "\n")
 		}

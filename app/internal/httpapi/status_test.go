@@ -58,6 +58,16 @@ func TestAnswers(t *testing.T) {
 		}, status: 406},
 		{name: "isbn taken", request: request{method: "POST", target: "/api/v1/books", body: takenISBN}, status: 409},
 		{name: "replace isbn taken", request: request{method: "PUT", target: "/api/v1/books/2", body: takenISBN}, status: 409},
+		{name: "not modified", request: request{
+			method: "GET", target: "/api/v1/books/1", header: http.Header{"If-None-Match": {`"1"`}},
+		}, status: 304},
+		{name: "precondition failed", request: request{
+			method: "DELETE", target: "/api/v1/books/1", header: http.Header{"If-Match": {`"2"`}},
+		}, status: 412},
+		{name: "precondition required", request: request{method: "DELETE", target: "/api/v1/books/1"}, status: 428},
+		{name: "invalid header", request: request{
+			method: "DELETE", target: "/api/v1/books/1", header: http.Header{"If-Match": {"1"}},
+		}, status: 400},
 		{name: "body too large", request: request{
 			method: "POST", target: "/api/v1/books", body: `{"title": "` + strings.Repeat("x", 5000) + `"}`,
 		}, status: 413},
@@ -82,6 +92,7 @@ func TestAnswers(t *testing.T) {
 				if test.name == "timeout" {
 					o.RequestTimeout = time.Millisecond
 				}
+				o.RequireIfMatch = test.status == http.StatusPreconditionRequired
 			})
 			b.add(t, "Emma", "Ulysses", "Dracula")
 			b.store.books[0].ISBN13 = "9780141439587"
