@@ -147,6 +147,12 @@ func (c *catalogue) Replace(context.Context, int64, book.Draft, book.Condition) 
 	return book.Book{}, c.use()
 }
 
+func (c *catalogue) Modify(
+	context.Context, int64, book.Condition, func(book.Book) (book.Draft, error),
+) (book.Book, error) {
+	return book.Book{}, c.use()
+}
+
 func (c *catalogue) Delete(context.Context, int64, book.Condition) error { return c.use() }
 
 // operations are the ways to use a catalogue; the first is the list.
@@ -157,6 +163,10 @@ func operations(s httpapi.Store) []func(context.Context) error {
 		func(ctx context.Context) error { _, err := s.Get(ctx, 1); return err },
 		func(ctx context.Context) error {
 			_, err := s.Replace(ctx, 1, book.Draft{}, book.Condition{})
+			return err
+		},
+		func(ctx context.Context) error {
+			_, err := s.Modify(ctx, 1, book.Condition{}, nil)
 			return err
 		},
 		func(ctx context.Context) error { return s.Delete(ctx, 1, book.Condition{}) },

@@ -86,6 +86,16 @@ func (s *store) Replace(ctx context.Context, id int64, d book.Draft, c book.Cond
 	return s.Store.Replace(ctx, id, d, c)
 }
 
+// Modify implements httpapi.Store.
+func (s *store) Modify(
+	ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
+) (book.Book, error) {
+	if err := s.enter(ctx); err != nil {
+		return book.Book{}, err
+	}
+	return s.Store.Modify(ctx, id, c, change)
+}
+
 // Delete implements httpapi.Store.
 func (s *store) Delete(ctx context.Context, id int64, c book.Condition) error {
 	if err := s.enter(ctx); err != nil {

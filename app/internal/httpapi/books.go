@@ -141,6 +141,39 @@ func (a *API) handleBookReplace() http.Handler {
 	})
 }
 
+// handleBookPatch changes the members that a merge patch (RFC 7396) names, and answers as replacing does. The rules of a
+// book apply to what the patch makes of it, as a whole.
+func (a *API) handleBookPatch() http.Handler {
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		id, err := readTarget(r)
+		if err != nil {
+			return err
+		}
+		condition, err := a.ofChange(r.Header)
+		if err != nil {
+			return err
+		}
+		if err := requireAcceptable(r); err != nil {
+			return err
+		}
+		body, err := readBody(w, r, patchType, a.MaxBodyBytes)
+		if err != nil {
+			return err
+		}
+		patch, err := decodePatch(body)
+		if err != nil {
+			return err
+		}
+		modified, err := a.Store.Modify(r.Context(), id, condition, func(b book.Book) (book.Draft, error) {
+			return patch.apply(b.Draft()).Normalize(a.Now())
+		})
+		if err != nil {
+			return err
+		}
+		return writeChanged(w, modified)
+	})
+}
+
 // writeChanged answers 200 with a book as a change has left it. RFC 9110, section 9.3.4, keeps the tag of what a PUT has
 // stored from clients that would take it for the tag of what they sent; Content-Location says that it is the tag of the
 // representation in the answer (section 8.7).
@@ -190,7 +223,7 @@ func (a *API) readDraft(w http.ResponseWriter, r *http.Request) (book.Draft, err
 	if err := requireAcceptable(r); err != nil {
 		return book.Draft{}, err
 	}
-	body, err := readBody(w, r, a.MaxBodyBytes)
+	body, err := readBody(w, r, jsonType, a.MaxBodyBytes)
 	if err != nil {
 		return book.Draft{}, err
 	}

@@ -152,7 +152,7 @@ func TestContentType(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := requireJSON(test.header)
+			err := requireJSON(test.header, jsonType)
 			if e, ok := errors.AsType[*apiError](err); err == nil != test.ok || ok && e.kind != kindUnsupportedMediaType {
 				t.Errorf("error = %v, want none: %t", err, test.ok)
 			}

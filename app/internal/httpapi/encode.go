@@ -10,6 +10,7 @@ import (
 
 const (
 	jsonType    = "application/json"
+	patchType   = "application/merge-patch+json"
 	problemType = "application/problem+json"
 )
 

@@ -17,6 +17,9 @@ const (
 	livePath  = "/livez"
 	readyPath = "/readyz"
 
+	// acceptPatch is the header that names the types which a PATCH may have.
+	acceptPatch = "Accept-Patch"
+
 	// unmatched is the route label of requests for which there is no route.
 	unmatched = "unmatched"
 )
@@ -35,6 +38,7 @@ func (a *API) routes() []route {
 		{http.MethodPost, booksPath, a.handleBookCreate()},
 		{http.MethodGet, bookPath, a.handleBookGet()},
 		{http.MethodPut, bookPath, a.handleBookReplace()},
+		{http.MethodPatch, bookPath, a.handleBookPatch()},
 		{http.MethodDelete, bookPath, a.handleBookDelete()},
 		{http.MethodGet, livePath, a.handleLive()},
 		{http.MethodGet, readyPath, a.handleReady()},
@@ -108,9 +112,12 @@ func (rt *router) otherMethod(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// writeAllow answers an OPTIONS request.
+// writeAllow answers an OPTIONS request. RFC 5789, section 3.1, wants the type of patches beside the method.
 func writeAllow(w http.ResponseWriter, methods []string) {
 	w.Header().Set("Allow", allowHeader(methods))
+	if slices.Contains(methods, http.MethodPatch) {
+		w.Header().Set(acceptPatch, patchType)
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 

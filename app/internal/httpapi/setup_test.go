@@ -143,6 +143,23 @@ func (s *fakeStore) Replace(
 	return s.books[i], nil
 }
 
+func (s *fakeStore) Modify(
+	ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
+) (book.Book, error) {
+	stored, err := s.Get(ctx, id)
+	if err != nil {
+		return book.Book{}, err
+	}
+	if !c.Allows(stored.Version) {
+		return book.Book{}, book.ErrStale
+	}
+	d, err := change(stored)
+	if err != nil {
+		return book.Book{}, err
+	}
+	return s.Replace(ctx, id, d, book.Condition{Match: &book.Versions{List: []int64{stored.Version}}})
+}
+
 func (s *fakeStore) Delete(ctx context.Context, id int64, c book.Condition) error {
 	if err := s.enter(ctx); err != nil {
 		return err

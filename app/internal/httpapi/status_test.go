@@ -51,7 +51,7 @@ func TestAnswers(t *testing.T) {
 		{name: "replace no such book", request: request{method: "PUT", target: "/api/v1/books/77", body: minimalBook}, status: 404},
 		{name: "delete no such book", request: request{method: "DELETE", target: "/api/v1/books/77"}, status: 404},
 		{name: "no such resource", request: request{method: "GET", target: "/api/v1/authors"}, status: 404},
-		{name: "method not allowed", request: request{method: "PATCH", target: "/api/v1/books/1"}, status: 405},
+		{name: "method not allowed", request: request{method: "POST", target: "/api/v1/books/1"}, status: 405},
 		{name: "method not allowed on the list", request: request{method: "DELETE", target: "/api/v1/books"}, status: 405},
 		{name: "not acceptable", request: request{
 			method: "GET", target: "/api/v1/books", header: http.Header{"Accept": {"text/html, application/xml;q=0.9"}},

@@ -102,6 +102,39 @@ func (s *Store) Replace(ctx context.Context, id int64, d book.Draft, c book.Cond
 	return replaced, s.staleOrMissing(ctx, id, err)
 }
 
+// Modify replaces the book with the ID by what change makes of it, if it has a version that c allows. The book is locked
+// from before change sees it until it is stored, so nothing that others do meanwhile is overwritten; change has to be quick.
+// Its error ends the attempt and is returned as it is; the errors of Replace are possible too.
+func (s *Store) Modify(
+	ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
+) (book.Book, error) {
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return book.Book{}, bookError("begin change of book", err, "")
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after a commit there is nothing to roll back
+	stored, err := one(ctx, tx, "lock book", "", `SELECT `+columns+` FROM books WHERE id = $1 FOR UPDATE`, id)
+	if err != nil {
+		return book.Book{}, err
+	}
+	if !c.Allows(stored.Version) {
+		return book.Book{}, book.ErrStale
+	}
+	d, err := change(stored)
+	if err != nil {
+		return book.Book{}, err
+	}
+	modified, err := one(ctx, tx, "update book", d.ISBN, updateBook+` RETURNING `+columns,
+		id, d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description)
+	if err != nil {
+		return book.Book{}, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return book.Book{}, bookError("commit change of book", err, "")
+	}
+	return modified, nil
+}
+
 const updateBook = `
 	UPDATE books
 	SET title = $2, authors = $3, isbn13 = nullif($4, ''), published_year = $5, language = nullif($6, ''), description = $7,
