@@ -80,6 +80,7 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		RequestTimeout: cfg.HTTP.RequestTimeout,
 		ReadyTimeout:   cfg.HTTP.ReadyTimeout,
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
+		Retention:      cfg.HTTP.Retention,
 		RequireIfMatch: cfg.HTTP.RequireIfMatch,
 	})
 	s := &server{
@@ -124,12 +125,39 @@ func (s *server) run(ctx context.Context) error {
 		"admin_addr", s.adminListener.Addr().String(),
 		"revision", buildinfo.Get().Revision,
 		"config", s.cfg)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.forgetExpired(ctx)
 	var failure error
 	select {
 	case failure = <-s.failed:
 	case <-ctx.Done():
 	}
 	return errors.Join(failure, s.shutdown(failure == nil))
+}
+
+// forgetExpired removes what is kept of requests with an Idempotency-Key once its time is over, until ctx ends. Every
+// instance does so; there is nothing to agree on.
+func (s *server) forgetExpired(ctx context.Context) {
+	// A hundredth more than promised is what a row may stay.
+	ticker := time.NewTicker(max(s.cfg.HTTP.Retention/100, time.Second))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		forgotten, err := s.store.ForgetExpired(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.logger.Warn("expired idempotency keys are still there", "error", err)
+		case forgotten > 0:
+			s.logger.Debug("expired idempotency keys are forgotten", "count", forgotten)
+		}
+	}
 }
 
 // shutdown ends the process under one deadline: readiness off, the grace in which whoever sends requests learns of it, the

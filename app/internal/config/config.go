@@ -36,7 +36,8 @@ type HTTP struct {
 	ReadyTimeout      time.Duration // for the checks behind /readyz
 	MaxBodyBytes      int64
 	MaxHeaderBytes    int
-	RequireIfMatch    bool // refuse changes of a book that do not say which version they are meant for
+	Retention         time.Duration // of the responses to requests with an Idempotency-Key
+	RequireIfMatch    bool          // refuse changes of a book that do not say which version they are meant for
 }
 
 // Database says where PostgreSQL is and how to log in.
@@ -137,6 +138,8 @@ func (b *binder) server(c *HTTP) {
 	integer(b, &c.MaxBodyBytes, "MAX_BODY_BYTES", 1<<20, 1<<10, 64<<20)
 	// A cursor holds a title, of up to 2,000 bytes before its encoding, and stands in the request line.
 	integer(b, &c.MaxHeaderBytes, "MAX_HEADER_BYTES", 16<<10, 4<<10, 1<<20)
+	// A client gives up on a request long before; a batch that failed at night is run again the next evening at the latest.
+	b.duration(&c.Retention, "IDEMPOTENCY_RETENTION", 24*time.Hour, time.Second, 30*24*time.Hour)
 	b.boolean(&c.RequireIfMatch, "REQUIRE_IF_MATCH", false)
 }
 

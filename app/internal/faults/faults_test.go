@@ -13,6 +13,7 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/httpapi"
+	"bookshelf/app/internal/idempotency"
 )
 
 // load reads a plan that must be right.
@@ -147,6 +148,12 @@ func (c *catalogue) Replace(context.Context, int64, book.Draft, book.Condition) 
 	return book.Book{}, c.use()
 }
 
+func (c *catalogue) CreateOnce(
+	context.Context, book.Draft, idempotency.Request, func(book.Book) (idempotency.Response, error),
+) (response idempotency.Response, replayed bool, err error) {
+	return idempotency.Response{}, false, c.use()
+}
+
 func (c *catalogue) Modify(
 	context.Context, int64, book.Condition, func(book.Book) (book.Draft, error),
 ) (book.Book, error) {
@@ -160,6 +167,10 @@ func operations(s httpapi.Store) []func(context.Context) error {
 	return []func(context.Context) error{
 		func(ctx context.Context) error { _, _, err := s.List(ctx, book.Query{}); return err },
 		func(ctx context.Context) error { _, err := s.Create(ctx, book.Draft{}); return err },
+		func(ctx context.Context) error {
+			_, _, err := s.CreateOnce(ctx, book.Draft{}, idempotency.Request{}, nil)
+			return err
+		},
 		func(ctx context.Context) error { _, err := s.Get(ctx, 1); return err },
 		func(ctx context.Context) error {
 			_, err := s.Replace(ctx, 1, book.Draft{}, book.Condition{})

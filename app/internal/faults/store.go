@@ -9,6 +9,7 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/httpapi"
+	"bookshelf/app/internal/idempotency"
 )
 
 // delay is how much longer than usual a slow catalogue takes.
@@ -68,6 +69,16 @@ func (s *store) Create(ctx context.Context, d book.Draft) (book.Book, error) {
 		return book.Book{}, err
 	}
 	return s.Store.Create(ctx, d)
+}
+
+// CreateOnce implements httpapi.Store.
+func (s *store) CreateOnce(
+	ctx context.Context, d book.Draft, r idempotency.Request, respond func(book.Book) (idempotency.Response, error),
+) (response idempotency.Response, replayed bool, err error) {
+	if err := s.enter(ctx); err != nil {
+		return idempotency.Response{}, false, err
+	}
+	return s.Store.CreateOnce(ctx, d, r, respond)
 }
 
 // Get implements httpapi.Store.

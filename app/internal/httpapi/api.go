@@ -11,11 +11,15 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/buildinfo"
+	"bookshelf/app/internal/idempotency"
 )
 
-// Store keeps the books. Errors are those of package book; any other error is answered with a 500.
+// Store keeps the books. Errors are those of packages book and idempotency; any other error is answered with a 500.
 type Store interface {
 	Create(ctx context.Context, d book.Draft) (book.Book, error)
+	CreateOnce(
+		ctx context.Context, d book.Draft, r idempotency.Request, respond func(book.Book) (idempotency.Response, error),
+	) (response idempotency.Response, replayed bool, err error)
 	Get(ctx context.Context, id int64) (book.Book, error)
 	List(ctx context.Context, q book.Query) ([]book.Book, *book.Position, error)
 	Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error)
@@ -40,7 +44,8 @@ type Options struct {
 	RequestTimeout time.Duration // from a request's headers to its answer
 	ReadyTimeout   time.Duration // for the checks of /readyz
 	MaxBodyBytes   int64
-	RequireIfMatch bool // refuse changes of a book that do not say which version they are meant for
+	Retention      time.Duration // of the responses to requests with an Idempotency-Key
+	RequireIfMatch bool          // refuse changes of a book that do not say which version they are meant for
 }
 
 // API answers the requests of clients and of probes.

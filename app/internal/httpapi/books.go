@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/idempotency"
 )
 
 // bookResponse is a book as clients see it. Every member is always there; null means "not known".
@@ -79,13 +81,18 @@ func (a *API) handleBookList() http.Handler {
 	})
 }
 
-// handleBookCreate answers 201 with the book and its Location, or 400, 406, 408, 409, 413, 415, 422, 503.
+// handleBookCreate answers 201 with the book and its Location, or 400, 406, 408, 409, 413, 415, 422, 503. With an
+// Idempotency-Key, a request that comes again is answered as the first time.
 func (a *API) handleBookCreate() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := refuseParameters(r.URL.RawQuery); err != nil {
 			return err
 		}
-		draft, err := a.readDraft(w, r)
+		keys := r.Header.Values(idempotency.Header)
+		if len(keys) > 0 {
+			return a.createOnce(w, r, keys)
+		}
+		draft, _, err := a.readDraft(w, r)
 		if err != nil {
 			return err
 		}
@@ -93,10 +100,55 @@ func (a *API) handleBookCreate() http.Handler {
 		if err != nil {
 			return err
 		}
-		w.Header().Set("Location", locationOf(created))
-		w.Header().Set("ETag", versionTag(created.Version).String())
-		return writeJSON(w, http.StatusCreated, toResponse(created))
+		answer, err := createdResponse(created)
+		if err != nil {
+			return err
+		}
+		writeResponse(w, answer)
+		return nil
 	})
+}
+
+// createOnce creates a book, or finds that a request with the key has done so.
+func (a *API) createOnce(w http.ResponseWriter, r *http.Request, keys []string) error {
+	key, err := idempotency.Parse(keys)
+	if err != nil {
+		return invalidHeader(idempotency.Header, err.Error())
+	}
+	draft, body, err := a.readDraft(w, r)
+	if err != nil {
+		return err
+	}
+	answer, replayed, err := a.Store.CreateOnce(r.Context(), draft, idempotency.Request{
+		Scope:       infoFrom(r.Context()).caller,
+		Key:         key,
+		Fingerprint: idempotency.Fingerprint(body),
+		Retention:   a.Retention,
+	}, createdResponse)
+	if err != nil {
+		return err
+	}
+	if replayed {
+		w.Header().Set("Idempotency-Replayed", "true")
+	}
+	writeResponse(w, answer)
+	return nil
+}
+
+// createdResponse is the answer to a request that has created b.
+func createdResponse(b book.Book) (idempotency.Response, error) {
+	body, err := encode(toResponse(b))
+	return idempotency.Response{
+		Status: http.StatusCreated,
+		Header: http.Header{"Content-Type": {jsonType}, "Etag": {versionTag(b.Version).String()}, "Location": {locationOf(b)}},
+		Body:   body,
+	}, err
+}
+
+// writeResponse sends a response as it was put together, now or then.
+func writeResponse(w http.ResponseWriter, answer idempotency.Response) {
+	maps.Copy(w.Header(), answer.Header)
+	send(w, answer.Status, answer.Header.Get("Content-Type"), answer.Body)
 }
 
 // handleBookGet answers 200 with the book, or 304, 400, 404, 406, 412, 503.
@@ -129,7 +181,7 @@ func (a *API) handleBookReplace() http.Handler {
 		if err != nil {
 			return err
 		}
-		draft, err := a.readDraft(w, r)
+		draft, _, err := a.readDraft(w, r)
 		if err != nil {
 			return err
 		}
@@ -219,17 +271,16 @@ func readTarget(r *http.Request) (int64, error) {
 }
 
 // readDraft reads the body of a create or a replace, and checks it by the rules of package book.
-func (a *API) readDraft(w http.ResponseWriter, r *http.Request) (book.Draft, error) {
+func (a *API) readDraft(w http.ResponseWriter, r *http.Request) (draft book.Draft, body []byte, err error) {
 	if err := requireAcceptable(r); err != nil {
-		return book.Draft{}, err
+		return book.Draft{}, nil, err
 	}
-	body, err := readBody(w, r, jsonType, a.MaxBodyBytes)
-	if err != nil {
-		return book.Draft{}, err
+	if body, err = readBody(w, r, jsonType, a.MaxBodyBytes); err != nil {
+		return book.Draft{}, nil, err
 	}
-	draft, err := decodeDraft(body)
-	if err != nil {
-		return book.Draft{}, err
+	if draft, err = decodeDraft(body); err != nil {
+		return book.Draft{}, nil, err
 	}
-	return draft.Normalize(a.Now())
+	draft, err = draft.Normalize(a.Now())
+	return draft, body, err
 }

@@ -13,6 +13,7 @@ type info struct {
 	start  time.Time
 	id     string
 	route  string // template
+	caller string // whose request it is, once that is known; "" for nobody in particular
 	status int    // overrides the status that was sent, for the log and the metrics; 0 does not
 	err    error  // why the request failed, for the log
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/idempotency"
 )
 
 // problem is an RFC 9457 document, the body of every error.
@@ -49,10 +50,12 @@ var (
 	kindNotAcceptable        = kind{"not-acceptable", "No acceptable representation", http.StatusNotAcceptable}
 	kindRequestTimeout       = kind{"request-timeout", "The request took too long to arrive", http.StatusRequestTimeout}
 	kindISBNConflict         = kind{"isbn-conflict", "Another book has this ISBN", http.StatusConflict}
+	kindKeyInUse             = kind{"idempotency-key-in-use", "The first request is under way", http.StatusConflict}
 	kindPreconditionFailed   = kind{"precondition-failed", "The book has another version", http.StatusPreconditionFailed}
 	kindBodyTooLarge         = kind{"body-too-large", "The request body is too large", http.StatusRequestEntityTooLarge}
 	kindUnsupportedMediaType = kind{"unsupported-media-type", "The request body's type is not supported", http.StatusUnsupportedMediaType}
 	kindInvalidBook          = kind{"invalid-book", "The book breaks a rule", http.StatusUnprocessableEntity}
+	kindKeyReused            = kind{"idempotency-key-reused", "The key is of another request", http.StatusUnprocessableEntity}
 	kindPreconditionRequired = kind{"precondition-required", "A condition is required", http.StatusPreconditionRequired}
 	kindInternal             = kind{"internal", "Internal error", http.StatusInternalServerError}
 	kindUnavailable          = kind{"unavailable", "The catalogue is unavailable", http.StatusServiceUnavailable}
@@ -60,7 +63,7 @@ var (
 	kindNotReady             = kind{"not-ready", "Not ready to serve", http.StatusServiceUnavailable}
 )
 
-// retryAfter is what every 503 advises, in seconds: time enough for a connection pool to recover or a release to finish.
+// retryAfter is what every 503 and an early repetition are advised, in seconds: time enough for a connection pool to recover or a release to finish.
 const retryAfter = "2"
 
 // apiError is an error that says itself how it is answered.
@@ -143,6 +146,18 @@ func translate(ctx context.Context, err error) *apiError {
 		return &apiError{
 			kind:   kindPreconditionFailed,
 			detail: "The resource is not as If-Match or If-None-Match want it. Read it again before you decide; nothing was changed.",
+		}
+	case errors.Is(err, idempotency.ErrInFlight):
+		return &apiError{
+			kind:   kindKeyInUse,
+			detail: "A request with this Idempotency-Key is being worked on. Ask again shortly for its answer.",
+			header: http.Header{"Retry-After": {retryAfter}},
+		}
+	case errors.Is(err, idempotency.ErrReused):
+		return &apiError{
+			kind:   kindKeyReused,
+			detail: "This Idempotency-Key came with another body before. A new request needs a new key.",
+			errors: []fieldError{{Header: idempotency.Header, Detail: "must be new for another body"}},
 		}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil

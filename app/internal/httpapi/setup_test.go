@@ -23,6 +23,7 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/buildinfo"
+	"bookshelf/app/internal/idempotency"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files with what the tests got")
@@ -35,8 +36,16 @@ type fakeStore struct {
 	mu    sync.Mutex
 	books []book.Book
 
+	responses map[string]answered // by scope and key
+
 	hook  func(ctx context.Context) error // before every operation on books
 	ready func(ctx context.Context) error
+}
+
+// answered is a request with a key, and its response.
+type answered struct {
+	request  idempotency.Request
+	response idempotency.Response
 }
 
 func (s *fakeStore) enter(ctx context.Context) error {
@@ -62,6 +71,36 @@ func (s *fakeStore) Create(ctx context.Context, d book.Draft) (book.Book, error)
 	b := fill(book.Book{ID: id, Version: 1, CreatedAt: now, UpdatedAt: now}, d)
 	s.books = append(s.books, b)
 	return b, nil
+}
+
+// CreateOnce remembers responses for ever, and takes the key "busy" for one in flight.
+func (s *fakeStore) CreateOnce(
+	ctx context.Context, d book.Draft, r idempotency.Request, respond func(book.Book) (idempotency.Response, error),
+) (response idempotency.Response, replayed bool, err error) {
+	if r.Key == "busy" {
+		return idempotency.Response{}, false, idempotency.ErrInFlight
+	}
+	s.mu.Lock()
+	first, there := s.responses[r.Scope+"\n"+r.Key]
+	s.mu.Unlock()
+	switch {
+	case there && first.request.Fingerprint != r.Fingerprint:
+		return idempotency.Response{}, false, idempotency.ErrReused
+	case there:
+		return first.response, true, nil
+	}
+	created, err := s.Create(ctx, d)
+	if err != nil {
+		return idempotency.Response{}, false, err
+	}
+	response, err = respond(created)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.responses == nil {
+		s.responses = map[string]answered{}
+	}
+	s.responses[r.Scope+"\n"+r.Key] = answered{r, response}
+	return response, false, err
 }
 
 func (s *fakeStore) conflict(isbn string, except int64) error {
@@ -257,6 +296,7 @@ func setup(t *testing.T, changes ...func(*Options)) *bundle {
 		RequestTimeout: time.Minute,
 		ReadyTimeout:   time.Minute,
 		MaxBodyBytes:   4096,
+		Retention:      time.Hour,
 	}
 	for _, change := range changes {
 		change(&options)
@@ -333,7 +373,8 @@ func dump(t *testing.T, w *httptest.ResponseRecorder) string {
 	var out bytes.Buffer
 	out.WriteString(res.Status + "\n")
 	for _, name := range []string{
-		"Allow", "Connection", "Content-Location", "Content-Type", "Etag", "Link", "Location", "Retry-After", "X-Request-Id",
+		"Allow", "Connection", "Content-Location", "Content-Type", "Etag", "Idempotency-Replayed", "Link",
+		"Location", "Retry-After", "X-Request-Id",
 	} {
 		if values, ok := res.Header[name]; ok {
 			out.WriteString(name + ": " + strings.Join(values, " | ") + "\n")

@@ -58,6 +58,8 @@ func TestAnswers(t *testing.T) {
 		}, status: 406},
 		{name: "isbn taken", request: request{method: "POST", target: "/api/v1/books", body: takenISBN}, status: 409},
 		{name: "replace isbn taken", request: request{method: "PUT", target: "/api/v1/books/2", body: takenISBN}, status: 409},
+		{name: "idempotency key in use", request: post(`"busy"`, minimalBook), status: 409},
+		{name: "idempotency key reused", request: post(`"taken"`, minimalBook), status: 422},
 		{name: "not modified", request: request{
 			method: "GET", target: "/api/v1/books/1", header: http.Header{"If-None-Match": {`"1"`}},
 		}, status: 304},
@@ -96,6 +98,7 @@ func TestAnswers(t *testing.T) {
 			})
 			b.add(t, "Emma", "Ulysses", "Dracula")
 			b.store.books[0].ISBN13 = "9780141439587"
+			b.store.responses = map[string]answered{"\ntaken": {}}
 			b.store.hook = test.hook
 			w := b.do(t, test.request)
 			if w.Code != test.status {

@@ -78,11 +78,16 @@ func orEmpty(s *string) string {
 // Create stores a new book. The draft must come from book.Draft.Normalize. It returns a *book.ConflictError when another
 // book has the ISBN.
 func (s *Store) Create(ctx context.Context, d book.Draft) (book.Book, error) {
-	return one(ctx, s.pool, "insert book", d.ISBN, `
-		INSERT INTO books (title, authors, isbn13, published_year, language, description)
-		VALUES ($1, $2, nullif($3, ''), $4, nullif($5, ''), $6)
-		RETURNING `+columns,
-		d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description)
+	return one(ctx, s.pool, "insert book", d.ISBN, insertBook, insertArguments(d)...)
+}
+
+const insertBook = `
+	INSERT INTO books (title, authors, isbn13, published_year, language, description)
+	VALUES ($1, $2, nullif($3, ''), $4, nullif($5, ''), $6)
+	RETURNING ` + columns
+
+func insertArguments(d book.Draft) []any {
+	return []any{d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description}
 }
 
 // Get returns the book with the ID, or book.ErrNotFound.
