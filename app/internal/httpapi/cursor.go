@@ -22,11 +22,15 @@ type cursor struct {
 	ID      int64  `json:"i"`
 	Title   string `json:"t,omitempty"`
 	Year    *int   `json:"y,omitempty"`
+
+	Rank float32 `json:"r,omitempty"`
 }
 
 // encodeCursor returns the text that continues the list of q behind position p. q must be in canonical form.
 func encodeCursor(q book.Query, p book.Position) string {
-	body, err := json.Marshal(cursor{Version: cursorVersion, List: fingerprint(q), ID: p.ID, Title: p.Title, Year: p.Year})
+	body, err := json.Marshal(cursor{
+		Version: cursorVersion, List: fingerprint(q), ID: p.ID, Title: p.Title, Year: p.Year, Rank: p.Rank,
+	})
 	if err != nil {
 		panic(err) // strings and numbers always encode
 	}
@@ -47,7 +51,7 @@ func decodeCursor(q book.Query, text string) (*book.Position, error) {
 	if c.List != fingerprint(q) {
 		return nil, errors.New("belongs to a list with another sort or other filters; start again without it")
 	}
-	p := book.Position{ID: c.ID, Title: c.Title, Year: c.Year}
+	p := book.Position{ID: c.ID, Title: c.Title, Year: c.Year, Rank: c.Rank}
 	// There is one way to write each cursor. Comparing with it refuses unknown and repeated members, invalid UTF-8 and
 	// trailing bits in one go.
 	if encodeCursor(q, p) != text {
@@ -69,5 +73,9 @@ func fingerprint(q book.Query) string {
 	h := fnv.New64a()
 	// Quoting keeps ("a", "b") and ("ab", "") apart.
 	fmt.Fprintf(h, "%d %t %q %q %q %q %q", q.Sort.Key, q.Sort.Descending, q.Author, q.Title, q.ISBN, year, q.Language)
+	if q.Text != "" || q.AuthorPrefix != "" {
+		// Only then, so that cursors from before there was a search stay those of their lists.
+		fmt.Fprintf(h, " %q %q", q.Text, q.AuthorPrefix)
+	}
 	return strconv.FormatUint(h.Sum64(), 36)
 }

@@ -26,25 +26,29 @@ var sorts = []struct {
 	{"-title", book.Sort{Key: book.ByTitle, Descending: true}},
 	{"year", book.Sort{Key: book.ByYear}},
 	{"-year", book.Sort{Key: book.ByYear, Descending: true}},
+	{"relevance", book.Sort{Key: book.ByRelevance}},
 }
 
 // listQuery gathers the mistakes of a query string while it is read.
 type listQuery struct {
 	query  book.Query
+	sorted bool // by the client's choice
 	cursor string
 	errors []fieldError
 }
 
 // listParameters are the parameters of a list, each with what it sets.
 var listParameters = map[string]func(*listQuery, string) error{
-	"author":   func(l *listQuery, v string) error { l.query.Author = v; return nil },
-	"title":    func(l *listQuery, v string) error { l.query.Title = v; return nil },
-	"isbn":     func(l *listQuery, v string) error { l.query.ISBN = v; return nil },
-	"language": func(l *listQuery, v string) error { l.query.Language = v; return nil },
-	"cursor":   func(l *listQuery, v string) error { l.cursor = v; return nil },
-	"limit":    (*listQuery).setLimit,
-	"year":     (*listQuery).setYear,
-	"sort":     (*listQuery).setSort,
+	"q":             func(l *listQuery, v string) error { l.query.Text = v; return nil },
+	"author":        func(l *listQuery, v string) error { l.query.Author = v; return nil },
+	"author_prefix": func(l *listQuery, v string) error { l.query.AuthorPrefix = v; return nil },
+	"title":         func(l *listQuery, v string) error { l.query.Title = v; return nil },
+	"isbn":          func(l *listQuery, v string) error { l.query.ISBN = v; return nil },
+	"language":      func(l *listQuery, v string) error { l.query.Language = v; return nil },
+	"cursor":        func(l *listQuery, v string) error { l.cursor = v; return nil },
+	"limit":         (*listQuery).setLimit,
+	"year":          (*listQuery).setYear,
+	"sort":          (*listQuery).setSort,
 }
 
 func (l *listQuery) setLimit(value string) error {
@@ -72,6 +76,7 @@ func wholeNumber(value string) (int, error) {
 }
 
 func (l *listQuery) setSort(value string) error {
+	l.sorted = true
 	for _, s := range sorts {
 		if s.name == value {
 			l.query.Sort = s.sort
@@ -97,6 +102,9 @@ func parseListQuery(raw string) (book.Query, error) {
 		if err := l.set(name, values[name]); err != nil {
 			l.errors = append(l.errors, fieldError{Parameter: name, Detail: err.Error()})
 		}
+	}
+	if l.query.Text != "" && !l.sorted {
+		l.query.Sort.Key = book.ByRelevance
 	}
 	query, err := l.query.Normalize()
 	if invalid, ok := errors.AsType[*book.InvalidError](err); ok {

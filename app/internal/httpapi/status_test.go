@@ -44,6 +44,9 @@ func TestAnswers(t *testing.T) {
 		{name: "wrong parameters", request: request{
 			method: "GET", target: "/api/v1/books?limit=0&sort=price&titel=x&year=MM&isbn=12&author=a&author=b&language=&title=%00",
 		}, status: 400},
+		{name: "wrong search", request: request{
+			method: "GET", target: "/api/v1/books?q=%21&author_prefix=%00&sort=relevance",
+		}, status: 400},
 		{name: "malformed query", request: request{method: "GET", target: "/api/v1/books?title=%zz"}, status: 400},
 		{name: "query where there is none", request: request{method: "GET", target: "/api/v1/books/1?verbose=1"}, status: 400},
 		{name: "wrong cursor", request: request{method: "GET", target: "/api/v1/books?cursor=abc"}, status: 400},
