@@ -93,7 +93,7 @@ type instance struct {
 }
 
 // newInstance starts a process on the database and waits until it serves. It is killed when the test ends.
-func newInstance(t *testing.T, db *pgtest.Database) *instance {
+func newInstance(t testing.TB, db *pgtest.Database) *instance {
 	t.Helper()
 	cmd := program(t, "serve")
 	cmd.Env = append(cmd.Env,

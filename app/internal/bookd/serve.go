@@ -81,6 +81,12 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		ReadyTimeout:   cfg.HTTP.ReadyTimeout,
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
 		Retention:      cfg.HTTP.Retention,
+
+		MaxTransfers:    cfg.HTTP.MaxTransfers,
+		TransferTimeout: cfg.HTTP.TransferTimeout,
+		ReadTimeout:     cfg.HTTP.ReadTimeout,
+		WriteTimeout:    cfg.HTTP.WriteTimeout,
+
 		RequireIfMatch: cfg.HTTP.RequireIfMatch,
 	})
 	s := &server{

@@ -131,6 +131,7 @@ func parse(args []string, stdout io.Writer) (*flags, error) {
 	set.StringVar(&f.options.AuthorSeparator, "author-separator", ";", "the text between the names in one field")
 	set.StringVar(&onConflict, "on-conflict", "skip",
 		"what to do with a book that is stored already: skip it, update it (fields\nempty in the file keep what is stored), or fail and import nothing")
+	set.BoolVar(&f.options.Exact, "exact", false, "take titles and names as they stand, without mending: for a file exported from here")
 	set.BoolVar(&f.options.DropBadISBN, "drop-bad-isbn", false, "import a book without its ISBN where that is unusable, instead of rejecting it")
 	set.BoolVar(&f.options.DryRun, "dry-run", false, "do everything, report, and undo it")
 	set.StringVar(&f.reportFile, "report", "", "write every row that is left out to this `file`, as JSON lines")

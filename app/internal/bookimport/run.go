@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -36,9 +35,11 @@ type Options struct {
 	Mapping         Mapping             // columns that are not called by a usual name
 	AuthorSeparator string              // between the names in one field; "" is ";"
 	OnConflict      postgres.OnConflict // "" is postgres.Skip
+	Exact           bool                // take titles and names as they stand, for a file that was exported from here
 	DropBadISBN     bool                // take a book without its ISBN where that is unusable
 	DryRun          bool                // do everything, then undo it
 	Findings        io.Writer           // gets every Finding as a line of JSON; nil for none
+	MaxFindings     int64               // of each outcome that the report itself holds; 0 is 20
 }
 
 // withDefaults fills in what the zero value stands for.
@@ -51,6 +52,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnConflict == "" {
 		o.OnConflict = postgres.Skip
+	}
+	if o.MaxFindings == 0 {
+		o.MaxFindings = 20
 	}
 	return o
 }
@@ -68,6 +72,27 @@ const batchSize = 1000
 // ErrDuplicates ends an import that must not meet any duplicate. Nothing was imported; the report lists them.
 var ErrDuplicates = errors.New("there are duplicates, nothing was imported")
 
+// InputError says that the input cannot be read as a file of books, or not to its end. Nothing was imported.
+type InputError struct {
+	Name string // of the input
+	Err  error
+}
+
+// Error begins with the name.
+func (e *InputError) Error() string { return e.Name + ": " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// HeaderError says that a CSV file's header lacks a column. It is wrapped in an InputError.
+type HeaderError struct {
+	Problem string
+	Remedy  string // in flags of bookd import
+}
+
+// Error has both.
+func (e *HeaderError) Error() string { return e.Problem + "; " + e.Remedy }
+
 // Run reads books from in and merges them into the store. It calls progress after each batch. On an error nothing is
 // imported; the report that comes with ErrDuplicates is complete, with any other error it is not.
 func Run(ctx context.Context, opts Options, in io.Reader, store *postgres.Store, progress func(Progress)) (Report, error) {
@@ -76,7 +101,7 @@ func Run(ctx context.Context, opts Options, in io.Reader, store *postgres.Store,
 	counted := &countingReader{in: in}
 	rows, format, err := openSource(bufio.NewReaderSize(counted, 64<<10), opts)
 	if err != nil {
-		return Report{}, fmt.Errorf("%s: %w", opts.Name, err)
+		return Report{}, &InputError{Name: opts.Name, Err: err}
 	}
 	imp, err := store.BeginImport(ctx)
 	if err != nil {
@@ -115,7 +140,7 @@ func (l *load) run(ctx context.Context, rows source) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", l.opts.Name, err)
+			return &InputError{Name: l.opts.Name, Err: err}
 		}
 		if err := l.add(ctx, r); err != nil {
 			return err

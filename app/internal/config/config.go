@@ -36,6 +36,8 @@ type HTTP struct {
 	ReadyTimeout      time.Duration // for the checks behind /readyz
 	MaxBodyBytes      int64
 	MaxHeaderBytes    int
+	MaxTransfers      int           // exports and imports at once
+	TransferTimeout   time.Duration // for the whole of one
 	Retention         time.Duration // of the responses to requests with an Idempotency-Key
 	RequireIfMatch    bool          // refuse changes of a book that do not say which version they are meant for
 }
@@ -138,6 +140,9 @@ func (b *binder) server(c *HTTP) {
 	integer(b, &c.MaxBodyBytes, "MAX_BODY_BYTES", 1<<20, 1<<10, 64<<20)
 	// A cursor holds a title, of up to 2,000 bytes before its encoding, and stands in the request line.
 	integer(b, &c.MaxHeaderBytes, "MAX_HEADER_BYTES", 16<<10, 4<<10, 1<<20)
+	// Each transfer keeps a connection to the database; what is left of them serves everybody else.
+	integer(b, &c.MaxTransfers, "MAX_TRANSFERS", 2, 1, 100)
+	b.duration(&c.TransferTimeout, "HTTP_TRANSFER_TIMEOUT", 15*time.Minute, time.Second, 24*time.Hour)
 	// A client gives up on a request long before; a batch that failed at night is run again the next evening at the latest.
 	b.duration(&c.Retention, "IDEMPOTENCY_RETENTION", 24*time.Hour, time.Second, 30*24*time.Hour)
 	b.boolean(&c.RequireIfMatch, "REQUIRE_IF_MATCH", false)

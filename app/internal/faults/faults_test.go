@@ -154,6 +154,8 @@ func (c *catalogue) CreateOnce(
 	return idempotency.Response{}, false, c.use()
 }
 
+func (c *catalogue) Export(context.Context, func(book.Book) error) error { return c.use() }
+
 func (c *catalogue) Modify(
 	context.Context, int64, book.Condition, func(book.Book) (book.Draft, error),
 ) (book.Book, error) {
@@ -171,6 +173,7 @@ func operations(s httpapi.Store) []func(context.Context) error {
 			_, _, err := s.CreateOnce(ctx, book.Draft{}, idempotency.Request{}, nil)
 			return err
 		},
+		func(ctx context.Context) error { return s.Export(ctx, nil) },
 		func(ctx context.Context) error { _, err := s.Get(ctx, 1); return err },
 		func(ctx context.Context) error {
 			_, err := s.Replace(ctx, 1, book.Draft{}, book.Condition{})

@@ -107,6 +107,14 @@ func (s *store) Modify(
 	return s.Store.Modify(ctx, id, c, change)
 }
 
+// Export implements httpapi.Store.
+func (s *store) Export(ctx context.Context, yield func(book.Book) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	return s.Store.Export(ctx, yield)
+}
+
 // Delete implements httpapi.Store.
 func (s *store) Delete(ctx context.Context, id int64, c book.Condition) error {
 	if err := s.enter(ctx); err != nil {

@@ -24,6 +24,7 @@ type Store interface {
 	List(ctx context.Context, q book.Query) ([]book.Book, *book.Position, error)
 	Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error)
 	Modify(ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error)) (book.Book, error)
+	Export(ctx context.Context, yield func(book.Book) error) error
 	Delete(ctx context.Context, id int64, c book.Condition) error
 	Ready(ctx context.Context) error
 }
@@ -45,20 +46,27 @@ type Options struct {
 	ReadyTimeout   time.Duration // for the checks of /readyz
 	MaxBodyBytes   int64
 	Retention      time.Duration // of the responses to requests with an Idempotency-Key
-	RequireIfMatch bool          // refuse changes of a book that do not say which version they are meant for
+
+	MaxTransfers    int           // exports and imports at once
+	TransferTimeout time.Duration // for the whole of one
+	ReadTimeout     time.Duration // for a piece of one to arrive
+	WriteTimeout    time.Duration // for a piece of one to be taken
+
+	RequireIfMatch bool // refuse changes of a book that do not say which version they are meant for
 }
 
 // API answers the requests of clients and of probes.
 type API struct {
 	Options
 
-	draining atomic.Bool
-	handler  http.Handler
+	draining  atomic.Bool
+	transfers chan struct{} // holds one element for each that is under way
+	handler   http.Handler
 }
 
 // New returns an API that is ready to serve.
 func New(options Options) *API {
-	a := &API{Options: options}
+	a := &API{Options: options, transfers: make(chan struct{}, options.MaxTransfers)}
 	// The first is the outermost. All of them wrap the router from outside: middleware of the router would not run for a
 	// 404 or a 405. Recovery is inside of what observes, so that a panic is logged and counted as the 500 it becomes.
 	a.handler = a.withRequest(a.withAccessLog(a.withMetrics(a.withRecovery(a.withDeadline(newRouter(a, a.routes()))))))

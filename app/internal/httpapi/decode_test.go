@@ -182,7 +182,7 @@ func TestAccept(t *testing.T) {
 		";;;, */*":                                       true,
 	}
 	for accept, want := range tests {
-		if got := acceptsJSON(accept); got != want {
+		if got := acceptance([]string{accept}, jsonType) > 0; got != want {
 			t.Errorf("Accept %q: acceptable = %t, want %t", accept, got, want)
 		}
 	}

@@ -60,6 +60,7 @@ var (
 	kindInternal             = kind{"internal", "Internal error", http.StatusInternalServerError}
 	kindUnavailable          = kind{"unavailable", "The catalogue is unavailable", http.StatusServiceUnavailable}
 	kindTimeout              = kind{"timeout", "The answer took too long", http.StatusServiceUnavailable}
+	kindTooManyTransfers     = kind{"too-many-transfers", "Too many transfers are under way", http.StatusServiceUnavailable}
 	kindNotReady             = kind{"not-ready", "Not ready to serve", http.StatusServiceUnavailable}
 )
 

@@ -38,8 +38,9 @@ type fakeStore struct {
 
 	responses map[string]answered // by scope and key
 
-	hook  func(ctx context.Context) error // before every operation on books
-	ready func(ctx context.Context) error
+	hook      func(ctx context.Context) error // before every operation on books
+	exportEnd func(ctx context.Context) error // after the last book of an export
+	ready     func(ctx context.Context) error
 }
 
 // answered is a request with a key, and its response.
@@ -182,6 +183,22 @@ func (s *fakeStore) Replace(
 	return s.books[i], nil
 }
 
+// Export fails after its books when there is an error to fail with.
+func (s *fakeStore) Export(ctx context.Context, yield func(book.Book) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	for _, b := range s.books {
+		if err := yield(b); err != nil {
+			return err
+		}
+	}
+	if s.exportEnd != nil {
+		return s.exportEnd(ctx)
+	}
+	return nil
+}
+
 func (s *fakeStore) Modify(
 	ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
 ) (book.Book, error) {
@@ -297,6 +314,11 @@ func setup(t *testing.T, changes ...func(*Options)) *bundle {
 		ReadyTimeout:   time.Minute,
 		MaxBodyBytes:   4096,
 		Retention:      time.Hour,
+
+		MaxTransfers:    1,
+		TransferTimeout: time.Minute,
+		ReadTimeout:     time.Minute,
+		WriteTimeout:    time.Minute,
 	}
 	for _, change := range changes {
 		change(&options)
