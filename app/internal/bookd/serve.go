@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
+	"bookshelf/app/internal/bookimport"
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/config"
 	"bookshelf/app/internal/httpapi"
@@ -82,6 +84,8 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
 		Retention:      cfg.HTTP.Retention,
 
+		Importer:        importer{store},
+		MaxImportBytes:  cfg.HTTP.MaxImportBytes,
 		MaxTransfers:    cfg.HTTP.MaxTransfers,
 		TransferTimeout: cfg.HTTP.TransferTimeout,
 		ReadTimeout:     cfg.HTTP.ReadTimeout,
@@ -99,6 +103,16 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 	s.apiServer.DisableGeneralOptionsHandler = true
 	s.adminServer = s.httpServer(telemetry.AdminHandler(metrics), adminWriteTimeout)
 	return s, nil
+}
+
+// importer imports into a store.
+type importer struct {
+	store *postgres.Store
+}
+
+// Import implements httpapi.Importer.
+func (i importer) Import(ctx context.Context, opts bookimport.Options, in io.Reader) (bookimport.Report, error) {
+	return bookimport.Run(ctx, opts, in, i.store, func(bookimport.Progress) {})
 }
 
 // httpServer sets all four time-outs and the limit of headers; the limit of bodies is the API's.

@@ -8,8 +8,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -40,6 +42,26 @@ type Options struct {
 	DryRun          bool                // do everything, then undo it
 	Findings        io.Writer           // gets every Finding as a line of JSON; nil for none
 	MaxFindings     int64               // of each outcome that the report itself holds; 0 is 20
+}
+
+// ParseOnConflict reads a name of what to do with a book that is stored already.
+func ParseOnConflict(s string) (postgres.OnConflict, error) {
+	known := []postgres.OnConflict{postgres.Skip, postgres.Update, postgres.Fail}
+	if !slices.Contains(known, postgres.OnConflict(s)) {
+		return "", fmt.Errorf("must be skip, update or fail, is %q", s)
+	}
+	return postgres.OnConflict(s), nil
+}
+
+// ParseDelimiter reads what stands between CSV fields: one character, or \t for a tab.
+func ParseDelimiter(s string) (byte, error) {
+	if s == `\t` {
+		s = "\t"
+	}
+	if len(s) != 1 || s[0] >= 0x80 || strings.ContainsAny(s, "\"\r\n") {
+		return 0, fmt.Errorf("must be one ASCII character other than a quotation mark, is %q", s)
+	}
+	return s[0], nil
 }
 
 // withDefaults fills in what the zero value stands for.

@@ -36,6 +36,7 @@ type HTTP struct {
 	ReadyTimeout      time.Duration // for the checks behind /readyz
 	MaxBodyBytes      int64
 	MaxHeaderBytes    int
+	MaxImportBytes    int64
 	MaxTransfers      int           // exports and imports at once
 	TransferTimeout   time.Duration // for the whole of one
 	Retention         time.Duration // of the responses to requests with an Idempotency-Key
@@ -140,6 +141,8 @@ func (b *binder) server(c *HTTP) {
 	integer(b, &c.MaxBodyBytes, "MAX_BODY_BYTES", 1<<20, 1<<10, 64<<20)
 	// A cursor holds a title, of up to 2,000 bytes before its encoding, and stands in the request line.
 	integer(b, &c.MaxHeaderBytes, "MAX_HEADER_BYTES", 16<<10, 4<<10, 1<<20)
+	// Some hundred thousand books.
+	integer(b, &c.MaxImportBytes, "MAX_IMPORT_BYTES", 64<<20, 1<<10, 4<<30)
 	// Each transfer keeps a connection to the database; what is left of them serves everybody else.
 	integer(b, &c.MaxTransfers, "MAX_TRANSFERS", 2, 1, 100)
 	b.duration(&c.TransferTimeout, "HTTP_TRANSFER_TIMEOUT", 15*time.Minute, time.Second, 24*time.Hour)

@@ -44,7 +44,7 @@ func TestLoadWithRequiredVariablesOnly(t *testing.T) {
 			Addr: ":8080", AdminAddr: ":9090", ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
 			WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second, RequestTimeout: 5 * time.Second,
 			ReadyTimeout: 2 * time.Second, MaxBodyBytes: 1 << 20, MaxHeaderBytes: 16384,
-			Retention: 24 * time.Hour, MaxTransfers: 2, TransferTimeout: 15 * time.Minute,
+			Retention: 24 * time.Hour, MaxImportBytes: 64 << 20, MaxTransfers: 2, TransferTimeout: 15 * time.Minute,
 		},
 		Database: Database{
 			Host: "db", Port: 5432, Name: "bookshelf", User: "app", SSLMode: "prefer", MaxConns: 10, ConnectTimeout: 3 * time.Second,
@@ -69,7 +69,7 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 		"MAX_BODY_BYTES": "2048", "MAX_HEADER_BYTES": "8192", "DB_HOST": "/run/postgresql", "DB_PORT": "5433", "DB_NAME": "n",
 		"DB_USER": "u", "DB_PASSWORD_FILE": file, "DB_SSLMODE": "verify-full", "DB_MAX_CONNS": "3", "DB_CONNECT_TIMEOUT": "7s",
 		"SHUTDOWN_GRACE": "0s", "SHUTDOWN_TIMEOUT": "1m", "LOG_LEVEL": "warn", "REQUIRE_IF_MATCH": "true",
-		"MAX_TRANSFERS": "3", "HTTP_TRANSFER_TIMEOUT": "1h0m0s",
+		"MAX_TRANSFERS": "3", "MAX_IMPORT_BYTES": "4096", "HTTP_TRANSFER_TIMEOUT": "1h0m0s",
 		"IDEMPOTENCY_RETENTION": "48h0m0s",
 	}
 	got, err := Load(environment(set))

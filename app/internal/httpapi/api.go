@@ -47,6 +47,8 @@ type Options struct {
 	MaxBodyBytes   int64
 	Retention      time.Duration // of the responses to requests with an Idempotency-Key
 
+	Importer        Importer
+	MaxImportBytes  int64
 	MaxTransfers    int           // exports and imports at once
 	TransferTimeout time.Duration // for the whole of one
 	ReadTimeout     time.Duration // for a piece of one to arrive

@@ -33,60 +33,87 @@ func readBody(w http.ResponseWriter, r *http.Request, wantType string, maxBytes 
 	if err := requireJSON(r.Header, wantType); err != nil {
 		return nil, err
 	}
-	tooLarge := &apiError{
+	if r.ContentLength > maxBytes {
+		return nil, bodyTooLarge(maxBytes)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
+	if errors.Is(r.Context().Err(), context.DeadlineExceeded) && !isTooLarge(err) {
+		err = errors.Join(os.ErrDeadlineExceeded, err) // it may have come to its end, but after the request's deadline
+	}
+	if err != nil {
+		return nil, bodyProblem(err, maxBytes)
+	}
+	return body, nil
+}
+
+// bodyTooLarge is the 413 for a body of more than maxBytes.
+func bodyTooLarge(maxBytes int64) error {
+	return &apiError{
 		kind:   kindBodyTooLarge,
 		detail: fmt.Sprintf("The request body must not be larger than %d bytes.", maxBytes),
 		// What is left of the body would have to be read before the connection could be used again.
 		header: http.Header{"Connection": {"close"}},
 	}
-	if r.ContentLength > maxBytes {
-		return nil, tooLarge
+}
+
+// bodyProblem says how a body is answered that could not be read to its end.
+func bodyProblem(err error, maxBytes int64) error {
+	if isTooLarge(err) {
+		return bodyTooLarge(maxBytes)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge
-	}
-	// Either the connection's deadline cut the body off, or it came to its end after the request's deadline.
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(r.Context().Err(), context.DeadlineExceeded) {
-		return nil, &apiError{
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &apiError{
 			kind:   kindRequestTimeout,
 			detail: "The request body did not arrive in time.",
 			header: http.Header{"Connection": {"close"}},
 			cause:  err,
 		}
 	}
-	if err != nil {
-		return nil, &apiError{kind: kindMalformedBody, detail: "The request body could not be read to its end.", cause: err}
-	}
-	return body, nil
+	return &apiError{kind: kindMalformedBody, detail: "The request body could not be read to its end.", cause: err}
 }
 
-// requireJSON accepts the given type in UTF-8, the only encoding that JSON has between systems (RFC 8259, section 8.1).
+// isTooLarge reports whether a body was cut off by its limit.
+func isTooLarge(err error) bool {
+	_, ok := errors.AsType[*http.MaxBytesError](err)
+	return ok
+}
+
+// requireJSON accepts the given type of JSON.
 func requireJSON(h http.Header, wantType string) error {
-	unsupported := func(detail string) error {
-		e := &apiError{kind: kindUnsupportedMediaType, detail: detail}
-		if wantType == patchType {
-			e.header = http.Header{acceptPatch: {patchType}} // RFC 5789, section 2.2
-		}
-		return e
+	_, err := requireType(h, wantType)
+	if e, ok := errors.AsType[*apiError](err); ok && wantType == patchType {
+		e.header = http.Header{acceptPatch: {patchType}} // RFC 5789, section 2.2
 	}
+	return err
+}
+
+// requireType accepts one of the given types in UTF-8, which is the only encoding that JSON has between systems (RFC 8259,
+// section 8.1) and the one that CSV has here.
+func requireType(h http.Header, wanted ...string) (mediaType string, err error) {
+	unsupported := func(format string, args ...any) error {
+		return &apiError{kind: kindUnsupportedMediaType, detail: fmt.Sprintf(format, args...)}
+	}
+	types := strings.Join(wanted, " or ")
 	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return unsupported(fmt.Sprintf("The request body must not be compressed, Content-Encoding is %q.", coding))
+		return "", unsupported("The request body must not be compressed, Content-Encoding is %q.", coding)
 	}
 	values := h.Values("Content-Type")
 	if len(values) != 1 {
-		return unsupported("The request must have one Content-Type: " + wantType + ".")
+		return "", unsupported("The request must have one Content-Type: %s.", types)
 	}
 	mediaType, params, err := mime.ParseMediaType(values[0])
-	if err != nil || mediaType != wantType {
-		return unsupported(fmt.Sprintf("The request body must be %s, Content-Type is %q.", wantType, values[0]))
+	if err != nil || !slices.Contains(wanted, mediaType) {
+		return "", unsupported("The request body must be %s, Content-Type is %q.", types, values[0])
 	}
 	for name, value := range params {
-		if name != "charset" || !strings.EqualFold(value, "utf-8") {
-			return unsupported(fmt.Sprintf("The only parameter that Content-Type may have is charset=utf-8, it has %s=%q.", name, value))
+		switch {
+		case name == "charset" && strings.EqualFold(value, "utf-8"):
+		case name == "header" && strings.EqualFold(value, "present") && mediaType == csvType: // RFC 4180, section 3
+		default:
+			return "", unsupported("The only parameter that Content-Type may have is charset=utf-8, it has %s=%q.", name, value)
 		}
 	}
-	return nil
+	return mediaType, nil
 }
 
 // draftReader reads a book.Draft from JSON token by token. encoding/json would take the last of repeated members, match

@@ -72,10 +72,10 @@ func (a *API) handleBookExport() http.Handler {
 			return nil
 		case !out.started: // so that it can still be a problem
 			w.Header().Del("Content-Disposition")
-			return t.failure(err)
+			return t.problem(err)
 		}
 		in := infoFrom(r.Context())
-		in.err, in.status = t.failure(err), http.StatusInternalServerError
+		in.err, in.status = err, http.StatusInternalServerError
 		if errors.Is(in.connection.Err(), context.Canceled) {
 			in.status = statusClientGone
 		}

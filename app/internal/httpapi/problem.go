@@ -19,6 +19,7 @@ type problem struct {
 	Detail   string       `json:"detail"`
 	Instance string       `json:"instance"`
 	Errors   []fieldError `json:"errors,omitempty"`
+	Report   any          `json:"report,omitempty"` // of an import that was refused
 }
 
 // fieldError is one mistake in a request: at a place in the body, in a parameter of the query, or in a header.
@@ -50,6 +51,7 @@ var (
 	kindNotAcceptable        = kind{"not-acceptable", "No acceptable representation", http.StatusNotAcceptable}
 	kindRequestTimeout       = kind{"request-timeout", "The request took too long to arrive", http.StatusRequestTimeout}
 	kindISBNConflict         = kind{"isbn-conflict", "Another book has this ISBN", http.StatusConflict}
+	kindImportDuplicates     = kind{"import-duplicates", "The file has books that are there", http.StatusConflict}
 	kindKeyInUse             = kind{"idempotency-key-in-use", "The first request is under way", http.StatusConflict}
 	kindPreconditionFailed   = kind{"precondition-failed", "The book has another version", http.StatusPreconditionFailed}
 	kindBodyTooLarge         = kind{"body-too-large", "The request body is too large", http.StatusRequestEntityTooLarge}
@@ -72,6 +74,7 @@ type apiError struct {
 	kind   kind
 	detail string // a sentence for the client
 	errors []fieldError
+	report any         // of an import
 	header http.Header // added to the response
 	cause  error       // for the log only
 }
@@ -120,6 +123,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Detail:   answer.detail,
 		Instance: "urn:request:" + in.id,
 		Errors:   answer.errors,
+		Report:   answer.report,
 	})
 }
 
@@ -141,6 +145,8 @@ func translate(ctx context.Context, err error) *apiError {
 		}
 	}
 	switch {
+	case errors.Is(err, errClientLeft):
+		return nil
 	case errors.Is(err, book.ErrNotFound):
 		return &apiError{kind: kindBookNotFound, detail: "There is no book with this ID."}
 	case errors.Is(err, book.ErrStale):

@@ -15,6 +15,7 @@ const (
 	booksPath  = "/api/v1/books"
 	bookPath   = booksPath + "/{id}"
 	exportPath = booksPath + "/export"
+	importPath = booksPath + "/import"
 	livePath   = "/livez"
 	readyPath  = "/readyz"
 
@@ -39,6 +40,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, booksPath, a.handleBookList()},
 		{http.MethodPost, booksPath, a.handleBookCreate()},
 		{http.MethodGet, exportPath, a.handleBookExport()},
+		{http.MethodPost, importPath, a.handleBookImport()},
 		{http.MethodGet, bookPath, a.handleBookGet()},
 		{http.MethodPut, bookPath, a.handleBookReplace()},
 		{http.MethodPatch, bookPath, a.handleBookPatch()},

@@ -22,6 +22,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/bookimport"
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/idempotency"
 )
@@ -240,6 +241,23 @@ func (s *fakeStore) Ready(ctx context.Context) error {
 	return s.ready(ctx)
 }
 
+// fakeImporter reads the whole input and remembers with what options.
+type fakeImporter struct {
+	opts   bookimport.Options
+	read   string
+	report bookimport.Report
+	err    error
+}
+
+func (i *fakeImporter) Import(_ context.Context, opts bookimport.Options, in io.Reader) (bookimport.Report, error) {
+	content, err := io.ReadAll(in)
+	i.opts, i.read = opts, string(content)
+	if err != nil {
+		return bookimport.Report{}, &bookimport.InputError{Name: opts.Name, Err: err}
+	}
+	return i.report, i.err
+}
+
 // fakeMetrics remembers what was counted.
 type fakeMetrics struct {
 	mu     sync.Mutex
@@ -299,11 +317,13 @@ type bundle struct {
 	store   *fakeStore
 	metrics *fakeMetrics
 	logs    *logBuffer
+
+	importer *fakeImporter
 }
 
 func setup(t *testing.T, changes ...func(*Options)) *bundle {
 	t.Helper()
-	b := &bundle{store: &fakeStore{}, metrics: &fakeMetrics{}, logs: &logBuffer{}}
+	b := &bundle{store: &fakeStore{}, metrics: &fakeMetrics{}, logs: &logBuffer{}, importer: &fakeImporter{}}
 	options := Options{
 		Store:          b.store,
 		Metrics:        b.metrics,
@@ -315,6 +335,8 @@ func setup(t *testing.T, changes ...func(*Options)) *bundle {
 		MaxBodyBytes:   4096,
 		Retention:      time.Hour,
 
+		Importer:        b.importer,
+		MaxImportBytes:  4096,
 		MaxTransfers:    1,
 		TransferTimeout: time.Minute,
 		ReadTimeout:     time.Minute,

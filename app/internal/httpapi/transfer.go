@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -37,10 +38,27 @@ func (a *API) beginTransfer(w http.ResponseWriter, r *http.Request) (*transfer, 
 	t.deadline(t.conn.SetReadDeadline, 0)
 	t.deadline(t.conn.SetWriteDeadline, 0)
 	return t, func() {
-		t.deadline(t.conn.SetWriteDeadline, t.send) // for what is still to be said
+		// For what is still to be said, and for the rest of a body that nobody wants, which the server reads a bit of.
+		t.deadline(t.conn.SetWriteDeadline, t.send)
+		t.deadline(t.conn.SetReadDeadline, t.receive)
 		cancel()
 		<-a.transfers
 	}, nil
+}
+
+// errClientLeft says so where the request's context can no longer tell, because its time was over before.
+var errClientLeft = errors.New("the client left")
+
+// problem says how err is answered, by what ended the transfer. It has to be asked before the transfer ends in any case.
+func (t *transfer) problem(err error) error {
+	answer := translate(t.ctx, err)
+	switch {
+	case answer == nil:
+		return fmt.Errorf("%w: %w", errClientLeft, err)
+	case answer.cause == nil && error(answer) != err:
+		answer.cause = err
+	}
+	return answer
 }
 
 // deadline sets one that is that far away, or takes it away for 0. A writer of a test has none.
@@ -50,15 +68,6 @@ func (t *transfer) deadline(set func(time.Time) error, in time.Duration) {
 		at = time.Now().Add(in)
 	}
 	_ = set(at)
-}
-
-// failure is the error to answer or to log for a transfer that failed with err. What ended the transfer explains what
-// then went wrong.
-func (t *transfer) failure(err error) error {
-	if errors.Is(t.ctx.Err(), context.DeadlineExceeded) {
-		return &apiError{kind: kindTimeout, detail: "The transfer was given up because it took too long.", cause: err}
-	}
-	return err
 }
 
 // pacedWriter gives the client a while for each piece.
@@ -87,11 +96,12 @@ type pacedReader struct {
 func (p *pacedReader) Read(piece []byte) (int, error) {
 	p.deadline(p.conn.SetReadDeadline, p.receive)
 	n, err := p.in.Read(piece)
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
 		p.deadline(p.conn.SetReadDeadline, 0) // what follows is our work, not the client's
-		if !errors.Is(err, io.EOF) {
-			p.err = err
-		}
+	default:
+		p.err = err
 	}
 	return n, err
 }
