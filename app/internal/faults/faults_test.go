@@ -13,6 +13,7 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/httpapi"
+	"bookshelf/app/internal/idempotency"
 )
 
 // load reads a plan that must be right.
@@ -143,20 +144,46 @@ func (c *catalogue) Create(context.Context, book.Draft) (book.Book, error) {
 
 func (c *catalogue) Get(context.Context, int64) (book.Book, error) { return book.Book{}, c.use() }
 
-func (c *catalogue) Replace(context.Context, int64, book.Draft) (book.Book, error) {
+func (c *catalogue) Replace(context.Context, int64, book.Draft, book.Condition) (book.Book, error) {
 	return book.Book{}, c.use()
 }
 
-func (c *catalogue) Delete(context.Context, int64) error { return c.use() }
+func (c *catalogue) CreateOnce(
+	context.Context, book.Draft, idempotency.Request, func(book.Book) (idempotency.Response, error),
+) (response idempotency.Response, replayed bool, err error) {
+	return idempotency.Response{}, false, c.use()
+}
+
+func (c *catalogue) Export(context.Context, func(book.Book) error) error { return c.use() }
+
+func (c *catalogue) Modify(
+	context.Context, int64, book.Condition, func(book.Book) (book.Draft, error),
+) (book.Book, error) {
+	return book.Book{}, c.use()
+}
+
+func (c *catalogue) Delete(context.Context, int64, book.Condition) error { return c.use() }
 
 // operations are the ways to use a catalogue; the first is the list.
 func operations(s httpapi.Store) []func(context.Context) error {
 	return []func(context.Context) error{
 		func(ctx context.Context) error { _, _, err := s.List(ctx, book.Query{}); return err },
 		func(ctx context.Context) error { _, err := s.Create(ctx, book.Draft{}); return err },
+		func(ctx context.Context) error {
+			_, _, err := s.CreateOnce(ctx, book.Draft{}, idempotency.Request{}, nil)
+			return err
+		},
+		func(ctx context.Context) error { return s.Export(ctx, nil) },
 		func(ctx context.Context) error { _, err := s.Get(ctx, 1); return err },
-		func(ctx context.Context) error { _, err := s.Replace(ctx, 1, book.Draft{}); return err },
-		func(ctx context.Context) error { return s.Delete(ctx, 1) },
+		func(ctx context.Context) error {
+			_, err := s.Replace(ctx, 1, book.Draft{}, book.Condition{})
+			return err
+		},
+		func(ctx context.Context) error {
+			_, err := s.Modify(ctx, 1, book.Condition{}, nil)
+			return err
+		},
+		func(ctx context.Context) error { return s.Delete(ctx, 1, book.Condition{}) },
 	}
 }
 
