@@ -25,7 +25,9 @@ type Store interface {
 	Get(ctx context.Context, id int64) (book.Book, error)
 	List(ctx context.Context, q book.Query) ([]book.Book, *book.Position, error)
 	Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error)
-	Modify(ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error)) (book.Book, error)
+	Modify(
+		ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
+	) (book.Book, error)
 	Export(ctx context.Context, yield func(book.Book) error) error
 	Delete(ctx context.Context, id int64, c book.Condition) error
 	History(ctx context.Context, id, before int64, limit int) (events []book.Event, more bool, err error)

@@ -138,8 +138,12 @@ func createdResponse(b book.Book) (idempotency.Response, error) {
 	body, err := encode(toResponse(b))
 	return idempotency.Response{
 		Status: http.StatusCreated,
-		Header: http.Header{"Content-Type": {jsonType}, "Etag": {versionTag(b.Version).String()}, "Location": {locationOf(b)}},
-		Body:   body,
+		Header: http.Header{
+			"Content-Type": {jsonType},
+			"Etag":         {versionTag(b.Version).String()},
+			"Location":     {locationOf(b)},
+		},
+		Body: body,
 	}, err
 }
 

@@ -87,8 +87,9 @@ func (a *API) importProblem(ctx context.Context, report bookimport.Report, readE
 	switch {
 	case errors.Is(err, bookimport.ErrDuplicates):
 		return &apiError{
-			kind:   kindImportDuplicates,
-			detail: fmt.Sprintf("%d of %d rows are duplicates, so nothing was imported: see the report.", report.Duplicates, report.Rows),
+			kind: kindImportDuplicates,
+			detail: fmt.Sprintf("%d of %d rows are duplicates, so nothing was imported: see the report.",
+				report.Duplicates, report.Rows),
 			report: report,
 		}
 	// The server ends the context when a body is late, as it does when the client leaves.

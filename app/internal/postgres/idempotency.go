@@ -15,10 +15,13 @@ import (
 const (
 	// The lock lives as long as the transaction, and that as long as the connection: a process that dies leaves none
 	// behind. It says "in flight" to every instance at once, without waiting.
-	lockKey = `SELECT pg_try_advisory_xact_lock(hashtextextended('bookshelf idempotency key ' || $2, hashtextextended($1, 0)))`
+	lockKey = `
+		SELECT pg_try_advisory_xact_lock(
+			hashtextextended('bookshelf idempotency key ' || $2, hashtextextended($1, 0)))`
 
 	selectResponse = `
-		SELECT fingerprint, status, header, body FROM idempotency_keys WHERE scope = $1 AND key = $2 AND expires_at > now()`
+		SELECT fingerprint, status, header, body FROM idempotency_keys
+		WHERE scope = $1 AND key = $2 AND expires_at > now()`
 
 	// A row that is there already has expired, or selectResponse would have found it.
 	insertResponse = `
@@ -82,7 +85,8 @@ func storedResponse(ctx context.Context, tx pgx.Tx, r idempotency.Request) (idem
 	var fingerprint []byte
 	stored := idempotency.Response{Header: http.Header{}}
 	// A statement of its own: its snapshot is taken when the lock is held, so it sees what the holder before has committed.
-	err := tx.QueryRow(ctx, selectResponse, r.Scope, r.Key).Scan(&fingerprint, &stored.Status, &stored.Header, &stored.Body)
+	row := tx.QueryRow(ctx, selectResponse, r.Scope, r.Key)
+	err := row.Scan(&fingerprint, &stored.Status, &stored.Header, &stored.Body)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return idempotency.Response{}, false, nil
