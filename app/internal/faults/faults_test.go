@@ -164,6 +164,10 @@ func (c *catalogue) Modify(
 
 func (c *catalogue) Delete(context.Context, int64, book.Condition) error { return c.use() }
 
+func (c *catalogue) History(context.Context, int64, int64, int) ([]book.Event, bool, error) {
+	return nil, false, c.use()
+}
+
 // operations are the ways to use a catalogue; the first is the list.
 func operations(s httpapi.Store) []func(context.Context) error {
 	return []func(context.Context) error{
@@ -184,6 +188,7 @@ func operations(s httpapi.Store) []func(context.Context) error {
 			return err
 		},
 		func(ctx context.Context) error { return s.Delete(ctx, 1, book.Condition{}) },
+		func(ctx context.Context) error { _, _, err := s.History(ctx, 1, 0, 1); return err },
 	}
 }
 
@@ -200,7 +205,7 @@ func TestTheCatalogueFailsAsPlanned(t *testing.T) {
 		"errors":                {map[string]string{"BOOKD_FAULT": failing}, 0, 20, 20, 0, true},
 		"slow":                  {map[string]string{"BOOKD_FAULT": slow}, 0, 0, 0, delay, true},
 		"late, before its time": {map[string]string{"BOOKD_FAULT": late}, 14 * time.Second, 0, 0, 0, true},
-		"late":                  {map[string]string{"BOOKD_FAULT": late}, 15 * time.Second, 50, 400, 0, true},
+		"late":                  {map[string]string{"BOOKD_FAULT": late}, 15 * time.Second, 50, 450, 0, true},
 		"unhealthy":             {map[string]string{"BOOKD_FAULT": unhealthy}, time.Hour, 0, 0, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {

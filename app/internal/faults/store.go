@@ -122,3 +122,11 @@ func (s *store) Delete(ctx context.Context, id int64, c book.Condition) error {
 	}
 	return s.Store.Delete(ctx, id, c)
 }
+
+// History implements httpapi.Store.
+func (s *store) History(ctx context.Context, id, before int64, limit int) ([]book.Event, bool, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, false, err
+	}
+	return s.Store.History(ctx, id, before, limit)
+}
