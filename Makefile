@@ -11,6 +11,9 @@ ENV ?= dev
 # What `make seed` imports.
 FILE ?= app/data/books.csv
 
+# How long `make fuzz` tries each target.
+FUZZTIME ?= 30s
+
 BIN := .tools/bin
 # The repository's own commands: standard library only, outside the workspace, so they run before anything is fetched.
 RUN := GOWORK=off go run -C tools
@@ -106,6 +109,15 @@ test: quiet-doctor ## run every test of every module against real services
 	@$(RUN) ./install pebble
 	@$(RUN) ./stack compose
 	@REQUIRE_PEBBLE=1 $(RUN) ./testrun $(MODULES)
+
+# go test fuzzes one target of one package at a time. The seeds run with every test; this looks for more.
+.PHONY: fuzz
+fuzz: need-go ## look for input that breaks a decoder, FUZZTIME (30s) for each
+	@git grep -E '^func Fuzz[A-Za-z]+\(' -- '*_test.go' | \
+	sed -E 's|^([^/]+)/(.*)/[^/]*:func (Fuzz[A-Za-z]+).*|\1 \2 \3|' | \
+	while read -r module package target; do \
+		go test -C "$$module" -run='^$$' -fuzz="^$$target\$$" -fuzztime='$(FUZZTIME)' "./$$package"; \
+	done
 
 .PHONY: check
 check: need-go ## format, vet, lint, tidy, scripts: everything that needs no service

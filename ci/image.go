@@ -107,6 +107,8 @@ func (s stack) as(role string) *dagger.Container {
 		WithEnvVariable("DB_PASSWORD_FILE", plan.PasswordFile).
 		// The network between them never leaves the engine.
 		WithEnvVariable("DB_SSLMODE", "disable").
+		// Nobody else reaches the service here, and its clients have no tokens.
+		WithEnvVariable("AUTH", "off").
 		WithEnvVariable("SHUTDOWN_GRACE", "0s").
 		WithMountedSecret(plan.PasswordFile, s.password, dagger.ContainerWithMountedSecretOpts{Owner: plan.AppUser, Mode: 0o400})
 }

@@ -266,7 +266,8 @@ func TestTheProductsRefusalsCarryItsVersion(t *testing.T) {
 	image := images.Product(t, imageUnderTest(t), "v7")
 	name := uniqueName()
 	docker(t, append(append([]string{"run", "--detach", "--name", name, "--publish", "127.0.0.1::8080"}, hardening...),
-		"--env", "DB_HOST=127.0.0.1", "--env", "DB_NAME=none", "--env", "DB_USER=nobody", "--env", "HTTP_REQUEST_TIMEOUT=300ms", image)...)
+		"--env", "DB_HOST=127.0.0.1", "--env", "DB_NAME=none", "--env", "DB_USER=nobody", "--env", "AUTH=off",
+		"--env", "HTTP_REQUEST_TIMEOUT=300ms", image)...)
 	cleanUp(t, "rm", "--force", "--volumes", name)
 	s := service{name: name, api: address(t, name, "8080/tcp")}
 	s.isUp(t)

@@ -32,7 +32,7 @@ const secureHost = "books.test"
 // secureService probes over TLS what the environment's own service offers to read.
 const secureService = `  bookshelf:service:
     version_header: X-Bookshelf-Version
-    environment: {HTTP_REQUEST_TIMEOUT: 12s}
+    environment: {AUTH: 'off', HTTP_REQUEST_TIMEOUT: 12s}
     smoke: [/version]
     probe:
       shares: {read: 1, write: 0, slow: 0}

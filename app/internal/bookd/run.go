@@ -9,12 +9,14 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"time"
 
 	"bookshelf/app/internal/bookimport"
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/config"
 	"bookshelf/app/internal/postgres"
 	"bookshelf/app/internal/telemetry"
+	"bookshelf/app/internal/tokenctl"
 )
 
 // usageError says that the command line is wrong; nothing was done.
@@ -31,7 +33,8 @@ func ExitCode(err error) int {
 	}
 	_, usage := errors.AsType[*usageError](err)
 	_, importUsage := errors.AsType[*bookimport.UsageError](err)
-	if usage || importUsage {
+	_, tokenUsage := errors.AsType[*tokenctl.UsageError](err)
+	if usage || importUsage || tokenUsage {
 		return 2
 	}
 	return 1
@@ -61,6 +64,8 @@ func commands() []command {
 			withoutArguments("migrate", program.migrate)},
 		{"import", "import books from CSV or JSON lines", importHelp,
 			func(ctx context.Context, p program, args []string) error { return p.importBooks(ctx, args) }},
+		{"token", "make, list, rotate and revoke the tokens of clients", tokenctl.Help,
+			func(ctx context.Context, p program, args []string) error { return p.tokens(ctx, args) }},
 		{"healthcheck", "ask the serving process in the same container for its health", healthcheckHelp,
 			withoutArguments("healthcheck", program.healthcheck)},
 		{"version", "print version and revision", versionHelp, withoutArguments("version", program.version)},
@@ -161,6 +166,18 @@ func (p program) migrate(ctx context.Context) error {
 		return err
 	}
 	return postgres.Migrate(ctx, databaseOptions(cfg.Database, "bookd migrate"), telemetry.NewLogger(p.stdout, cfg.LogLevel))
+}
+
+// tokens reads the configuration only when the command line is right.
+func (p program) tokens(ctx context.Context, args []string) error {
+	open := func(ctx context.Context) (*postgres.Store, error) {
+		cfg, err := config.LoadMaintenance(p.lookup)
+		if err != nil {
+			return nil, err
+		}
+		return postgres.Open(ctx, databaseOptions(cfg.Database, "bookd token"))
+	}
+	return tokenctl.Command(ctx, args, open, time.Now(), p.stdout, p.stderr)
 }
 
 // importBooks reads the configuration only when the import wants the database, so that its help works without one.

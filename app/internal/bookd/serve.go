@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
+	"bookshelf/app/internal/bookimport"
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/config"
 	"bookshelf/app/internal/httpapi"
 	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/ratelimit"
 	"bookshelf/app/internal/telemetry"
+	"bookshelf/app/internal/token"
 )
 
 // statementReserve is how much longer than a request PostgreSQL lets its statement run. The request's own deadline should
@@ -52,7 +56,9 @@ type server struct {
 	logger *slog.Logger
 	store  *postgres.Store
 	api    *httpapi.API
+	tokens *token.Verifier
 
+	stopTokens                 func(context.Context) // stores the last uses
 	apiListener, adminListener net.Listener
 	apiServer, adminServer     *http.Server
 	failed                     chan error // a listener that ended by itself; has room for both
@@ -71,8 +77,14 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 	build := buildinfo.Get()
 	metrics := telemetry.NewMetrics(build)
 	observePool(metrics, store)
+	tokens := token.NewVerifier(store, time.Now)
 	api := httpapi.New(httpapi.Options{
 		Store:          books,
+		Auth:           authModes[cfg.Access.Auth],
+		Tokens:         tokens,
+		AddressLimit:   limiter("address", cfg.Access.AddressLimit),
+		TokenLimit:     limiter("token", cfg.Access.TokenLimit),
+		TrustedProxies: cfg.Access.TrustedProxies,
 		Metrics:        metrics,
 		Logger:         logger,
 		Build:          build,
@@ -80,17 +92,47 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		RequestTimeout: cfg.HTTP.RequestTimeout,
 		ReadyTimeout:   cfg.HTTP.ReadyTimeout,
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
+		Retention:      cfg.HTTP.Retention,
+
+		MaxConnections:       cfg.HTTP.MaxConnections,
+		MaxInFlight:          cfg.HTTP.MaxInFlight,
+		MaxBodyBytesInFlight: cfg.HTTP.MaxBodyBytesInFlight,
+		CORSOrigins:          cfg.Access.CORSOrigins,
+
+		Importer:        importer{store},
+		MaxImportBytes:  cfg.HTTP.MaxImportBytes,
+		MaxTransfers:    cfg.HTTP.MaxTransfers,
+		TransferTimeout: cfg.HTTP.TransferTimeout,
+		ReadTimeout:     cfg.HTTP.ReadTimeout,
+		WriteTimeout:    cfg.HTTP.WriteTimeout,
+
+		RequireIfMatch: cfg.HTTP.RequireIfMatch,
 	})
+	metrics.Func("bookd_connections", "Open connections of the API.", telemetry.Gauge,
+		func() float64 { open, _ := api.Connections(); return float64(open) })
+	metrics.Func("bookd_connections_refused_total", "Connections closed at once because too many were open.",
+		telemetry.Counter, func() float64 { _, refused := api.Connections(); return float64(refused) })
 	s := &server{
-		cfg: cfg, logger: logger, store: store, api: api,
+		cfg: cfg, logger: logger, store: store, api: api, tokens: tokens,
 		apiListener: apiListener, adminListener: adminListener,
 		failed: make(chan error, 2),
 	}
 	s.apiServer = s.httpServer(api, cfg.HTTP.WriteTimeout)
+	s.apiServer.ConnState = api.ConnState
 	// OPTIONS * goes to the API as well, so that its answer has the headers that every answer has.
 	s.apiServer.DisableGeneralOptionsHandler = true
 	s.adminServer = s.httpServer(telemetry.AdminHandler(metrics), adminWriteTimeout)
 	return s, nil
+}
+
+// importer imports into a store.
+type importer struct {
+	store *postgres.Store
+}
+
+// Import implements httpapi.Importer.
+func (i importer) Import(ctx context.Context, opts bookimport.Options, in io.Reader) (bookimport.Report, error) {
+	return bookimport.Run(ctx, opts, in, i.store, func(bookimport.Progress) {})
 }
 
 // httpServer sets all four time-outs and the limit of headers; the limit of bodies is the API's.
@@ -106,6 +148,19 @@ func (s *server) httpServer(handler http.Handler, writeTimeout time.Duration) *h
 	}
 }
 
+// authModes are the values of AUTH, which config has checked.
+var authModes = map[string]httpapi.Auth{
+	"required": httpapi.AuthRequired, "public-read": httpapi.AuthPublicRead, "off": httpapi.AuthOff,
+}
+
+// limiter returns nil for no limit.
+func limiter(name string, r *config.Rate) *ratelimit.Limiter {
+	if r == nil {
+		return nil
+	}
+	return ratelimit.New(ratelimit.Policy{Name: name, Quota: r.Requests, Window: r.Window})
+}
+
 // run serves until ctx ends or a listener fails, and then shuts down in order.
 func (s *server) run(ctx context.Context) error {
 	for _, l := range []struct {
@@ -118,17 +173,45 @@ func (s *server) run(ctx context.Context) error {
 			}
 		}()
 	}
+	s.stopTokens = s.tokens.Start(s.logger)
 	s.logger.Info("serving",
 		"api_addr", s.apiListener.Addr().String(),
 		"admin_addr", s.adminListener.Addr().String(),
 		"revision", buildinfo.Get().Revision,
 		"config", s.cfg)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.forgetExpired(ctx)
 	var failure error
 	select {
 	case failure = <-s.failed:
 	case <-ctx.Done():
 	}
 	return errors.Join(failure, s.shutdown(failure == nil))
+}
+
+// forgetExpired removes what is kept of requests with an Idempotency-Key once its time is over, until ctx ends. Every
+// instance does so; there is nothing to agree on.
+func (s *server) forgetExpired(ctx context.Context) {
+	// A hundredth more than promised is what a row may stay.
+	ticker := time.NewTicker(max(s.cfg.HTTP.Retention/100, time.Second))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		forgotten, err := s.store.ForgetExpired(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.logger.Warn("expired idempotency keys are still there", "error", err)
+		case forgotten > 0:
+			s.logger.Debug("expired idempotency keys are forgotten", "count", forgotten)
+		}
+	}
 }
 
 // shutdown ends the process under one deadline: readiness off, the grace in which whoever sends requests learns of it, the
@@ -156,6 +239,7 @@ func (s *server) shutdown(grace bool) error {
 		problems = append(problems, fmt.Errorf("requests were cut off, because they were not finished %v after the signal: %w",
 			s.cfg.Shutdown.Timeout, errors.Join(err, s.apiServer.Close())))
 	}
+	s.stopTokens(ctx)
 	problems = append(problems, s.closeStore(ctx))
 	if err := s.adminServer.Shutdown(ctx); err != nil {
 		// A profile still being taken is no reason to call the shutdown a failure.

@@ -76,6 +76,7 @@ type logLine struct {
 	Msg       string            `json:"msg"`
 	Level     string            `json:"level"`
 	RequestID string            `json:"request_id"`
+	Token     string            `json:"token"`
 	Route     string            `json:"http_route"`
 	Status    int               `json:"status"`
 	Error     string            `json:"error"`
@@ -134,6 +135,7 @@ func start(t *testing.T, env environ, changes ...environ) *process {
 	env = maps.Clone(env)
 	env["HTTP_ADDR"], env["ADMIN_ADDR"] = "127.0.0.1:0", "127.0.0.1:0"
 	env["SHUTDOWN_GRACE"] = "0s"
+	env["AUTH"] = "off" // the tests of tokens say otherwise
 	for _, change := range changes {
 		maps.Copy(env, change)
 	}

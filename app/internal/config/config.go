@@ -18,6 +18,7 @@ type Lookup func(name string) (value string, ok bool)
 type Config struct {
 	HTTP     HTTP
 	Database Database
+	Access   Access
 	Shutdown Shutdown
 	LogLevel slog.Level
 
@@ -36,6 +37,16 @@ type HTTP struct {
 	ReadyTimeout      time.Duration // for the checks behind /readyz
 	MaxBodyBytes      int64
 	MaxHeaderBytes    int
+	Retention         time.Duration // of the responses to requests with an Idempotency-Key
+	RequireIfMatch    bool          // refuse changes of a book that do not say which version they are meant for
+
+	MaxConnections       int   // that are open at the same time
+	MaxInFlight          int   // requests that are answered at the same time
+	MaxBodyBytesInFlight int64 // of all their bodies and answers together, files of books aside
+
+	MaxImportBytes  int64
+	MaxTransfers    int           // exports and imports at once
+	TransferTimeout time.Duration // for the whole of one
 }
 
 // Database says where PostgreSQL is and how to log in.
@@ -71,6 +82,7 @@ func Load(lookup Lookup) (Config, error) {
 	b := binder{lookup: lookup}
 	b.api(&c.HTTP)
 	b.server(&c.HTTP)
+	b.access(&c.Access)
 	b.database(&c.Database)
 	// Both fit into the 10 s between SIGTERM and SIGKILL that Docker gives by default.
 	b.duration(&c.Shutdown.Grace, "SHUTDOWN_GRACE", 2*time.Second, 0, time.Hour)
@@ -136,6 +148,20 @@ func (b *binder) server(c *HTTP) {
 	integer(b, &c.MaxBodyBytes, "MAX_BODY_BYTES", 1<<20, 1<<10, 64<<20)
 	// A cursor holds a title, of up to 2,000 bytes before its encoding, and stands in the request line.
 	integer(b, &c.MaxHeaderBytes, "MAX_HEADER_BYTES", 16<<10, 4<<10, 1<<20)
+	// Of the 128 MiB that containers get, one address can take half with connections (25 KiB each), and bodies, which
+	// take up to four times their size, the other half. With the default pool, many more requests than are answered in
+	// time.
+	integer(b, &c.MaxConnections, "MAX_CONNECTIONS", 4096, 2, 1_000_000)
+	integer(b, &c.MaxInFlight, "MAX_IN_FLIGHT", 1024, 1, 1_000_000)
+	integer(b, &c.MaxBodyBytesInFlight, "MAX_BODY_BYTES_IN_FLIGHT", 16<<20, 1<<10, 4<<30)
+	// Some hundred thousand books.
+	integer(b, &c.MaxImportBytes, "MAX_IMPORT_BYTES", 64<<20, 1<<10, 4<<30)
+	// Each transfer keeps a connection to the database; what is left of them serves everybody else.
+	integer(b, &c.MaxTransfers, "MAX_TRANSFERS", 2, 1, 100)
+	b.duration(&c.TransferTimeout, "HTTP_TRANSFER_TIMEOUT", 15*time.Minute, time.Second, 24*time.Hour)
+	// A client gives up on a request long before; a batch that failed at night is run again the next evening at the latest.
+	b.duration(&c.Retention, "IDEMPOTENCY_RETENTION", 24*time.Hour, time.Second, 30*24*time.Hour)
+	b.boolean(&c.RequireIfMatch, "REQUIRE_IF_MATCH", false)
 }
 
 // database reads the parts of a connection rather than a URL: a URL would carry the password into every place where URLs
@@ -162,6 +188,10 @@ func (b *binder) consistent(c Config) {
 		if s >= l {
 			b.problem("%s: must be shorter than %s (%v), is %v", small, large, l, s)
 		}
+	}
+	if c.HTTP.MaxBodyBytesInFlight < c.HTTP.MaxBodyBytes {
+		b.problem("MAX_BODY_BYTES_IN_FLIGHT: must not be less than MAX_BODY_BYTES (%d), is %d",
+			c.HTTP.MaxBodyBytes, c.HTTP.MaxBodyBytesInFlight)
 	}
 	ordered("SHUTDOWN_GRACE", "SHUTDOWN_TIMEOUT", c.Shutdown.Grace, c.Shutdown.Timeout)
 	// A request that may work longer than its response may take would be cut off without an answer.

@@ -22,40 +22,59 @@ type cursor struct {
 	ID      int64  `json:"i"`
 	Title   string `json:"t,omitempty"`
 	Year    *int   `json:"y,omitempty"`
+
+	Rank float32 `json:"r,omitempty"`
 }
 
-// encodeCursor returns the text that continues the list of q behind position p. q must be in canonical form.
-func encodeCursor(q book.Query, p book.Position) string {
-	body, err := json.Marshal(cursor{Version: cursorVersion, List: fingerprint(q), ID: p.ID, Title: p.Title, Year: p.Year})
+// errForeignCursor is told to who sends a cursor that was made up.
+var errForeignCursor = errors.New("is not one that this API handed out; start again without it")
+
+// seal writes a cursor of the present version. There is one way to write each.
+func (c cursor) seal() string {
+	c.Version = cursorVersion
+	body, err := json.Marshal(c)
 	if err != nil {
 		panic(err) // strings and numbers always encode
 	}
 	return base64.RawURLEncoding.EncodeToString(body)
 }
 
-// decodeCursor is the inverse of encodeCursor for the same list, and refuses everything else.
-func decodeCursor(q book.Query, text string) (*book.Position, error) {
-	errForeign := errors.New("is not one that this API handed out; start again without it")
+// openCursor is the inverse of seal for the same list, and refuses everything else.
+func openCursor(list, text string) (cursor, error) {
 	body, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
-		return nil, errForeign
+		return cursor{}, errForeignCursor
 	}
 	var c cursor
 	if err := json.Unmarshal(body, &c); err != nil || c.Version != cursorVersion {
-		return nil, errForeign
+		return cursor{}, errForeignCursor
 	}
-	if c.List != fingerprint(q) {
-		return nil, errors.New("belongs to a list with another sort or other filters; start again without it")
+	if c.List != list {
+		return cursor{}, errors.New("belongs to a list with another sort or other filters; start again without it")
 	}
-	p := book.Position{ID: c.ID, Title: c.Title, Year: c.Year}
-	// There is one way to write each cursor. Comparing with it refuses unknown and repeated members, invalid UTF-8 and
-	// trailing bits in one go.
-	if encodeCursor(q, p) != text {
-		return nil, errForeign
+	// Comparing with the one way to write it refuses unknown and repeated members, invalid UTF-8 and trailing bits in
+	// one go.
+	if c.seal() != text {
+		return cursor{}, errForeignCursor
 	}
+	return c, nil
+}
+
+// encodeCursor returns the text that continues the list of q behind position p. q must be in canonical form.
+func encodeCursor(q book.Query, p book.Position) string {
+	return cursor{List: fingerprint(q), ID: p.ID, Title: p.Title, Year: p.Year, Rank: p.Rank}.seal()
+}
+
+// decodeCursor is the inverse of encodeCursor for the same list, and refuses everything else.
+func decodeCursor(q book.Query, text string) (*book.Position, error) {
+	c, err := openCursor(fingerprint(q), text)
+	if err != nil {
+		return nil, err
+	}
+	p := book.Position{ID: c.ID, Title: c.Title, Year: c.Year, Rank: c.Rank}
 	q.After = &p
 	if _, err := q.Normalize(); err != nil {
-		return nil, errForeign
+		return nil, errForeignCursor
 	}
 	return &p, nil
 }
@@ -69,5 +88,9 @@ func fingerprint(q book.Query) string {
 	h := fnv.New64a()
 	// Quoting keeps ("a", "b") and ("ab", "") apart.
 	fmt.Fprintf(h, "%d %t %q %q %q %q %q", q.Sort.Key, q.Sort.Descending, q.Author, q.Title, q.ISBN, year, q.Language)
+	if q.Text != "" || q.AuthorPrefix != "" {
+		// Only then, so that cursors from before there was a search stay those of their lists.
+		fmt.Fprintf(h, " %q %q", q.Text, q.AuthorPrefix)
+	}
 	return strconv.FormatUint(h.Sum64(), 36)
 }

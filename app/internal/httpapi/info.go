@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -12,9 +13,20 @@ import (
 type info struct {
 	start  time.Time
 	id     string
-	route  string // template
-	status int    // overrides the status that was sent, for the log and the metrics; 0 does not
-	err    error  // why the request failed, for the log
+	route  string     // template
+	client netip.Addr // where the request comes from; zero when that is not known
+	token  string     // public part of the token that was accepted
+
+	// What guard counts, and for whom.
+	key      string // of the client; "" for a probe
+	changes  bool   // something
+	admitted bool   // among the requests that are being answered
+	held     int64  // bytes
+	status   int    // overrides the status that was sent, for the log and the metrics; 0 does not
+	err      error  // why the request failed, for the log
+
+	// connection ends when the client leaves, and not for want of time as the request's own context does.
+	connection context.Context
 }
 
 // infoKey is the context's key for the info; its type keeps other packages from meeting it.

@@ -18,6 +18,8 @@ const statusClientGone = 499
 type recorder struct {
 	http.ResponseWriter
 
+	api    *API
+	in     *info
 	status int // 0 until the header is sent
 	bytes  int64
 }
@@ -46,17 +48,22 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 // withRequest gives the request its ID and its info, and every response the headers that all have.
 func (a *API) withRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in := &info{start: time.Now(), id: requestID(r.Header), route: unmatched}
+		in := &info{start: time.Now(), id: requestID(r.Header), route: unmatched, client: a.clientAddress(r)}
 		h := w.Header()
 		h.Set(requestIDHeader, in.id)
 		h.Set("X-Bookshelf-Version", a.Build.Version)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		// Nothing here is a page: whatever a browser is made to see in an answer, it must not run it, frame it, or tell
+		// where it came from.
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
 		if a.draining.Load() {
 			// Connections end with a response, in order. Closing idle ones later would race with a request on its way.
 			h.Set("Connection", "close")
 		}
-		next.ServeHTTP(&recorder{ResponseWriter: w}, r.WithContext(context.WithValue(r.Context(), infoKey{}, in)))
+		rec := &recorder{ResponseWriter: w, api: a, in: in}
+		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), infoKey{}, in)))
 	})
 }
 
@@ -86,6 +93,12 @@ func (a *API) withAccessLog(next http.Handler) http.Handler {
 				slog.Float64("duration", time.Since(in.start).Seconds()),
 				slog.Int64("response_bytes", w.(*recorder).bytes),
 				slog.String("client", r.RemoteAddr),
+			}
+			if len(a.TrustedProxies) > 0 {
+				attrs = append(attrs, slog.String("client_address", in.client.String()))
+			}
+			if in.token != "" {
+				attrs = append(attrs, slog.String("token", in.token))
 			}
 			if in.err != nil {
 				attrs = append(attrs, slog.String("error", in.err.Error()))
@@ -173,6 +186,7 @@ func (a *API) withRecovery(next http.Handler) http.Handler {
 // client can keep requests piling up.
 func (a *API) withDeadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		infoFrom(r.Context()).connection = r.Context()
 		ctx, cancel := context.WithTimeout(r.Context(), a.RequestTimeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))

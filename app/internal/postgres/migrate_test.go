@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"sync"
@@ -75,12 +76,12 @@ func TestMigrateMayRunTwiceAtOnceAndAgain(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	last, err := postgres.SchemaVersion()
+	files, err := fs.Glob(postgres.Migrations(), "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(log.String(), "migration applied"); int64(n) != last {
-		t.Errorf("%d migrations were logged as applied, want %d:\n%s", n, last, log.String())
+	if n := strings.Count(log.String(), "migration applied"); n != len(files) {
+		t.Errorf("%d migrations were logged as applied, want %d:\n%s", n, len(files), log.String())
 	}
 	if !strings.Contains(log.String(), "schema is up to date") {
 		t.Errorf("the second run does not say that nothing was to do:\n%s", log.String())
@@ -127,6 +128,14 @@ func TestServingRoleCannotChangeTheSchema(t *testing.T) {
 		"DROP INDEX books_title_idx",
 		"DROP TABLE books",
 		"TRUNCATE books",
+		"DELETE FROM api_tokens",
+		"INSERT INTO book_events (book_id, action, actor, version, after) VALUES (1, 'create', 'x', 1, '{}')",
+		"UPDATE book_events SET actor = 'somebody else'",
+		"DELETE FROM book_events",
+		"TRUNCATE book_events",
+		"SELECT record_book_events()",
+		"UPDATE api_tokens SET scopes = '{admin}'",
+		"UPDATE api_tokens SET created_at = now()",
 		"INSERT INTO goose_db_version (version_id, is_applied) VALUES (3, true)",
 		"DELETE FROM goose_db_version",
 		"SELECT setval(pg_get_serial_sequence('books', 'id'), 1)",
