@@ -34,6 +34,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 func (e *environment) hold(clients int) (release func() (answered, lost int64)) {
 	var answered, lost atomic.Int64
 	done := make(chan struct{})
+	token := e.token()
 	var all sync.WaitGroup
 	for range clients {
 		all.Go(func() {
@@ -50,6 +51,7 @@ func (e *environment) hold(clients int) (release func() (answered, lost int64)) 
 					return
 				}
 				request.Header.Set("Content-Type", "application/json")
+				request.Header.Set("Authorization", "Bearer "+token)
 				response, err := e.client.Do(request)
 				if err != nil || response.StatusCode >= http.StatusInternalServerError {
 					lost.Add(1)

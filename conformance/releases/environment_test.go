@@ -294,6 +294,16 @@ func (s status) weight(slot string) int {
 
 func (e *environment) container(part string) string { return "bookshelf-" + e.name + "-" + part }
 
+// token is one that may do everything with books.
+func (e *environment) token() string {
+	e.t.Helper()
+	process := exec.CommandContext(e.t.Context(), e.tool("deliver"), "exec", "-e", e.name, "--repository", e.root, "--",
+		"token", "create", "--scopes", "books:read,books:write", fmt.Sprintf("test-%d", time.Now().UnixNano()))
+	out, err := process.Output()
+	e.must(err)
+	return strings.TrimSpace(string(out))
+}
+
 func (e *environment) docker(args ...string) string {
 	e.t.Helper()
 	out, err := exec.CommandContext(e.t.Context(), "docker", args...).CombinedOutput()

@@ -98,11 +98,12 @@ var defaults = map[string]string{
 	"verifyIdentity":    "",
 	"verifyIssuer":      "",
 	"service":           "",
+	"environment":       "{}",
 	"release":           "{}",
 }
 
 // structured are the keys whose value is a mapping.
-var structured = []string{"service", "release"}
+var structured = []string{"service", "environment", "release"}
 
 // Structured reports whether a key's value is a mapping; it is passed on as JSON.
 func Structured(key string) bool { return slices.Contains(structured, key) }
@@ -147,7 +148,7 @@ func Load(name string, get func(key string) string) (Config, error) {
 		ShutdownGrace: r.duration("shutdownGrace", maxGrace),
 		LogLevel:      r.oneOf("logLevel", "debug", "info", "warn", "error"),
 		Verify:        r.verification(),
-		Service:       r.service("service"),
+		Service:       r.service("service", "environment"),
 		Release:       r.object("release"),
 	}
 	c.URL = r.url("url", c.publishedURL())

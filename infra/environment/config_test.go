@@ -63,6 +63,8 @@ func TestEachBadValueIsNamed(t *testing.T) {
 		"writes that can't go away":   {"service", `{"version_header": "X-V", "probe": {}, "written": "SELECT 1"}`, "go together"},
 		"a credential for ever":       {"service", `{"version_header": "X-V", "probe": {}, "credential": {"issue": ["a"]}}`, "issue and revoke are both needed"},
 		"a probe that is no object":   {"service", `{"version_header": "X-V", "probe": []}`, "probe: want an object"},
+		"a variable that is a number": {"environment", `{"MAX_IN_FLIGHT": 7}`, "in quotes"},
+		"a variable in small letters": {"environment", `{"auth": "off"}`, "in capitals"},
 		"a release that is a word":    {"release", "fast", "want a mapping"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,6 +74,19 @@ func TestEachBadValueIsNamed(t *testing.T) {
 				t.Errorf("want an error that names a key and says %q, have %v", test.want, err)
 			}
 		})
+	}
+}
+
+func TestAStackGivesTheServiceVariablesBesideAndInsteadOfItsOwn(t *testing.T) {
+	t.Parallel()
+	config, err := Load("dev", from(map[string]string{
+		"image": someImage, "service": `{"version_header": "X-V", "probe": {}, "environment": {"A": "1", "B": "2"}}`, "environment": `{"B": "3", "C": "4"}`,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"A": "1", "B": "3", "C": "4"}, config.Service.Environment); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -3,6 +3,7 @@ package environment
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -121,11 +122,26 @@ func (r *reader) hosts(key string) []string {
 	return hosts
 }
 
-// service reads what is to be known of the service.
-func (r *reader) service(key string) Service {
+var variablePattern = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+
+// service reads what is to be known of the service, and the variables that this stack gives it instead of or beside the service's own.
+func (r *reader) service(key, variables string) Service {
 	s, err := parseService(r.value(key))
 	if err != nil {
 		r.problem("%s:%s: %w", Namespace, key, err)
+	}
+	var given map[string]string
+	if err := json.Unmarshal([]byte(r.value(variables)), &given); err != nil {
+		r.problem("%s:%s: want a mapping of variables to texts (in quotes, where they could be numbers, true or off): %w", Namespace, variables, err)
+	}
+	own := s.Environment
+	s.Environment = map[string]string{}
+	maps.Copy(s.Environment, own)
+	maps.Copy(s.Environment, given)
+	for name := range given {
+		if !variablePattern.MatchString(name) {
+			r.invalid(variables, name, "names of variables, in capitals")
+		}
 	}
 	return s
 }

@@ -37,10 +37,11 @@ type Credential struct {
 }
 
 // bookService is this repository's own. What the probe has written goes without a trace, its part of the books' history included: no
-// trigger sees the removal.
+// trigger sees the removal. The trusted proxies are whatever is on a network of the engine's: nothing but the edge reaches the service, and
+// it says who asked.
 const bookService = `{
   "version_header": "X-Bookshelf-Version",
-  "environment": {"AUTH": "required", "HTTP_REQUEST_TIMEOUT": "12s"},
+  "environment": {"AUTH": "required", "TRUSTED_PROXIES": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16", "HTTP_REQUEST_TIMEOUT": "12s"},
   "smoke": ["/version"],
   "credential": {
     "issue": ["token", "create", "--scopes", "books:read,books:write", "--expires", "24h", "release-{{run}}"],

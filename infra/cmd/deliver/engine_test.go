@@ -39,6 +39,8 @@ type bench struct {
 	url        string
 	image      string
 	engine     *docker.Engine
+	// token is what requests show.
+	token string
 }
 
 // newBench makes a repository with one environment that nobody else has, and takes it down when the test ends.
@@ -193,6 +195,7 @@ func (b *bench) request(method, path, body string) (int, string) {
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	request.Header.Set("Authorization", "Bearer "+b.token)
 	response, err := http.DefaultClient.Do(request)
 	b.must(err)
 	defer response.Body.Close()
@@ -218,6 +221,14 @@ func TestAnEnvironmentLivesOnTheRealEngine(t *testing.T) {
 	first := b.up("--image", b.image)
 	t.Logf("first up: %.1f s, %v", time.Since(begun).Seconds(), first.Changes)
 	b.wantServing()
+	if status, body := b.request(http.MethodGet, "/api/v1/books", ""); status != http.StatusUnauthorized {
+		t.Fatalf("whoever has no token: %d: %s", status, body)
+	}
+	code, token, complaint := b.deliver("exec", "--", "token", "create", "--scopes", "books:read,books:write", "test")
+	if code != exitDone {
+		t.Fatalf("making a token: exit code %d: %s", code, complaint)
+	}
+	b.token = strings.TrimSpace(token)
 	if status, body := b.request(http.MethodPost, "/api/v1/books", `{"title": "The Life of a Test", "authors": ["Nobody"]}`); status != http.StatusCreated {
 		t.Fatalf("creating a book: %d: %s", status, body)
 	}
