@@ -168,6 +168,11 @@ func (e *Environment) Start(ctx context.Context, slot string) error {
 	if err := e.Stack.WriteSlots(e.Stack.Slots().With(slot, filled)); err != nil {
 		return err
 	}
+	if e.Fill != nil {
+		if err := e.clear(ctx, slot); err != nil {
+			return err
+		}
+	}
 	if err := e.Stack.Converge(ctx); err != nil {
 		return err
 	}
@@ -181,6 +186,25 @@ func (e *Environment) Start(ctx context.Context, slot string) error {
 	e.note(instances)
 	_, err = e.Version(ctx, slot)
 	return err
+}
+
+// clear removes the stopped replicas of a slot that is filled anew. Whoever converges would take them for replicas that somebody has
+// stopped, start them, and wait for the health of a version that may never have had any.
+func (e *Environment) clear(ctx context.Context, slot string) error {
+	instances, err := e.Platform.Instances(ctx, e.Env)
+	if err != nil {
+		return err
+	}
+	replicas, _ := partsOf(slot, instances)
+	for _, replica := range replicas {
+		if replica.Serving() {
+			continue
+		}
+		if err := e.Platform.Remove(ctx, replica.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Version asks a slot what it calls itself.

@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -26,6 +27,7 @@ type told struct {
 	changes []edge.Change
 	fetched func(slot, path string) []edge.Answer
 	stopped []string
+	removed []string
 	listed  int
 }
 
@@ -55,6 +57,11 @@ func (p *told) Stop(_ context.Context, id string) error {
 	return nil
 }
 
+func (p *told) Remove(_ context.Context, id string) error {
+	p.removed = append(p.removed, id)
+	return nil
+}
+
 func (p *told) Logs(_ context.Context, _ runtime.Environment, options runtime.LogOptions, stdout, _ io.Writer) error {
 	_, err := fmt.Fprintf(stdout, "the log of %s\n", options.Slot)
 	return err
@@ -73,6 +80,10 @@ func (s *noted) WriteSlots(slots environment.Slots) error {
 	s.slots = slots
 	return nil
 }
+
+func (s *noted) Converge(context.Context) error { return errConverging }
+
+var errConverging = errors.New("converging")
 
 func (s *noted) Forgive(_ context.Context, names []string) error {
 	s.forgiven = names
@@ -233,6 +244,30 @@ func TestARetiredSlotIsStoppedWithItsContainersListedOnce(t *testing.T) {
 			}
 			if len(p.changes) != 1 || p.changes[0].Slots["blue"].Weight != 100 || len(p.changes[0].Slots) != 1 {
 				t.Errorf("the edge is told %+v, want all for blue and nothing of green", p.changes)
+			}
+		})
+	}
+}
+
+func TestWhatASlotThatIsFilledAnewHasLeftIsRemovedAndNotStarted(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fill *environment.Slot
+		want []string
+	}{
+		"filled anew":      {&environment.Slot{Image: "newer", Replicas: 2}, []string{"green-2"}},
+		"started as it is": {nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, p := inRelease(t)
+			e.Fill = test.fill
+			p.Others[0].State, p.Others[2].State = runtime.StateStopped, runtime.StateStopped
+			if err := e.Start(t.Context(), "green"); !errors.Is(err, errConverging) {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, p.removed); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
