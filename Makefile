@@ -181,6 +181,10 @@ image-e2e: quiet-doctor ## start the image with a database and drive it over HTT
 	@$(MAKE) image
 	@REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -short -run='^TestImage' .
 
+.PHONY: e2e-docs
+e2e-docs: need-go ## open the page at /docs in Chromium, try an operation there, and leave a picture in .artifacts/
+	@REQUIRE_BROWSER=1 BOOKSHELF_ARTEFACTS='$(CURDIR)/.artifacts' go test -C app -count=1 -v -run='^TestThePageWorksInABrowser$$' ./internal/httpapi
+
 .PHONY: e2e-gates
 e2e-gates: quiet-doctor ## try the gates for real, both ways, against a registry of their own
 	@$(RUN) ./install trivy govulncheck cosign registry pulumi pulumi-resource-docker

@@ -34,7 +34,7 @@ const realm = `Bearer realm="bookshelf"`
 func requiredScope(r route) token.Scope {
 	switch {
 	case !strings.HasPrefix(r.template, "/api/"):
-		return "" // probes and the version
+		return "" // probes, and the description of the API
 	case r.template == historyPath:
 		return token.Admin // it names the tokens of others
 	case r.method == http.MethodGet:

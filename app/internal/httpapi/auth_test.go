@@ -60,6 +60,9 @@ var scopes = map[string]token.Scope{
 	"GET /livez":                     "",
 	"GET /readyz":                    "",
 	"GET /version":                   "",
+	"GET /openapi.yaml":              "",
+	"GET /docs":                      "",
+	"GET /docs/{file}":               "",
 }
 
 func TestEveryRouteWantsItsScope(t *testing.T) {

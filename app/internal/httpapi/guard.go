@@ -5,13 +5,14 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"bookshelf/app/internal/ratelimit"
 )
 
 // probe reports whether a route must be answered whatever happens: who asks decides whether this process lives.
-func probe(r route) bool { return r.template != "" && !strings.HasPrefix(r.template, "/api/") }
+func probe(r route) bool {
+	return r.template == livePath || r.template == readyPath || r.template == versionPath
+}
 
 // guard stands before everything of a route that costs anything: it keeps the number of requests that are being
 // answered, and the bytes that they hold, within bounds, and each address within its limit. The zero route is that of

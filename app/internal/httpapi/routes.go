@@ -19,6 +19,8 @@ const (
 	importPath  = booksPath + "/import"
 	livePath    = "/livez"
 	readyPath   = "/readyz"
+	versionPath = "/version"
+	docsPath    = "/docs"
 
 	// acceptPatch is the header that names the types which a PATCH may have.
 	acceptPatch = "Accept-Patch"
@@ -49,9 +51,15 @@ func (a *API) routes() []route {
 		{http.MethodGet, historyPath, a.handleBookHistory()},
 		{http.MethodGet, livePath, a.handleLive()},
 		{http.MethodGet, readyPath, a.handleReady()},
-		{http.MethodGet, "/version", a.handleVersion()},
+		{http.MethodGet, versionPath, a.handleVersion()},
+		{http.MethodGet, "/openapi.yaml", a.handleDescription()},
+		{http.MethodGet, docsPath, a.handleDocs()},
+		{http.MethodGet, docsPath + "/{file}", a.handleDocs()},
 	}
 }
+
+// errNoSuchResource is answered to what has no route.
+var errNoSuchResource = &apiError{kind: kindNoSuchResource, detail: "There is nothing at this path."}
 
 // router dispatches by path and method, and answers what no route does.
 type router struct {
@@ -89,7 +97,7 @@ func (rt *router) newTable(api *API) *mux.Router {
 	table.SkipClean(true)
 	table.UseEncodedPath()
 	table.NotFoundHandler = api.guard(route{}, api.handle(func(http.ResponseWriter, *http.Request) error {
-		return &apiError{kind: kindNoSuchResource, detail: "There is nothing at this path."}
+		return errNoSuchResource
 	}))
 	table.MethodNotAllowedHandler = api.guard(route{}, api.handle(rt.otherMethod))
 	return table

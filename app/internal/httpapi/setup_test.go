@@ -25,6 +25,7 @@ import (
 	"bookshelf/app/internal/bookimport"
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/idempotency"
+	"bookshelf/app/internal/postgres"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files with what the tests got")
@@ -278,7 +279,11 @@ func (i *fakeImporter) Import(_ context.Context, opts bookimport.Options, in io.
 	if err != nil {
 		return bookimport.Report{}, &bookimport.InputError{Name: opts.Name, Err: err}
 	}
-	return i.report, i.err
+	report := i.report
+	report.Format, report.OnConflict = opts.Format, cmp.Or(opts.OnConflict, postgres.Skip)
+	report.Reasons, report.Repairs = map[bookimport.Reason]int64{}, map[bookimport.Reason]int64{}
+	report.Findings = []bookimport.Finding{}
+	return report, i.err
 }
 
 // fakeMetrics remembers what was counted.
@@ -386,7 +391,8 @@ type request struct {
 	body           string
 }
 
-// do sends a request with a JSON content type if it has a body, and the request ID "test".
+// do sends a request with a JSON content type if it has a body, and the request ID "test". The answer must be one that the
+// description of the API has.
 func (b *bundle) do(t *testing.T, req request) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), req.method, req.target, strings.NewReader(req.body))
@@ -397,6 +403,7 @@ func (b *bundle) do(t *testing.T, req request) *httptest.ResponseRecorder {
 	maps.Copy(r.Header, req.header)
 	w := httptest.NewRecorder()
 	b.api.ServeHTTP(w, r)
+	theContract(t).check(t, r, w)
 	if got := w.Header().Get("X-Bookshelf-Version"); got != "v1.2.3" {
 		t.Errorf("%s %s: X-Bookshelf-Version = %q, want it on every response", req.method, req.target, got)
 	}

@@ -38,6 +38,10 @@ func (s *Store) Export(ctx context.Context, yield func(book.Book) error) error {
 			cancel() // closing the rows would otherwise read them all to their end
 			return err
 		}
+		// Rows that have arrived already are handed out whatever has become of the context.
+		if err := ctx.Err(); err != nil {
+			return bookError("export books", err, "")
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return bookError("export books", err, "")
