@@ -174,7 +174,7 @@ func TestEveryKindOfBadReleaseTakesItselfBack(t *testing.T) {
 		{fault: "slow", reason: "p50 (load)"},
 		{fault: "slow", reason: "slow requests", load: "0s"},
 		{fault: "late", settings: []string{"BOOKD_FAULT_AFTER=45s"}, reason: "error ratio", bake: "2m", share: 50},
-		{fault: "leak", settings: []string{"BOOKD_FAULT_RATE=4"}, reason: "app-", bake: "2m", share: 100},
+		{fault: "leak", settings: []string{"BOOKD_FAULT_RATE=4"}, reason: "at 100 %", bake: "2m", share: 100},
 	}
 	faulty := map[string]string{}
 	for _, bad := range kinds {

@@ -69,7 +69,7 @@ func TestAnEnvironmentGetsItsCertificateAndReleasesUnderIt(t *testing.T) {
 	var response *http.Response
 	e.until("served with the authority's certificate", func() bool {
 		var err error
-		if response, err = e.get(e.url + "/version"); err != nil {
+		if response, err = e.get(e.url + "/version"); err != nil { //nolint:bodyclose // get closes it
 			return false
 		}
 		return true
@@ -77,6 +77,7 @@ func TestAnEnvironmentGetsItsCertificateAndReleasesUnderIt(t *testing.T) {
 	if hsts := response.Header.Get("Strict-Transport-Security"); response.StatusCode != http.StatusOK || hsts == "" {
 		t.Errorf("over HTTPS: %s, HSTS %q", response.Status, hsts)
 	}
+	//nolint:bodyclose // get closes it
 	if response, err := e.get(fmt.Sprintf("http://127.0.0.1:%d/version", plain)); err != nil || response.StatusCode != http.StatusPermanentRedirect {
 		t.Errorf("over HTTP: %v, %v, want a redirect", response, err)
 	}

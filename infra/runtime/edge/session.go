@@ -67,7 +67,7 @@ func open(ctx context.Context, platform runtime.Platform, id string, program []s
 			}
 		}
 	}()
-	context.AfterFunc(ctx, func() { calls.Close() })
+	context.AfterFunc(ctx, func() { _ = calls.Close() }) // a pipe in memory
 	return s
 }
 
