@@ -127,6 +127,11 @@ check: need-go ## format, vet, lint, tidy, scripts: everything that needs no ser
 fmt: need-go ## format the Go files
 	@git ls-files -z --cached --others --exclude-standard --deduplicate '*.go' | xargs -0 -r gofmt -w
 
+.PHONY: client
+client: need-go ## write the Go client in app/client anew, from the API's description
+	@$(RUN) ./install oapi-codegen
+	@cd app/client && ../../$(BIN)/oapi-codegen -config oapi-codegen.yaml -o client.gen.go ../internal/httpapi/openapi.yaml
+
 .PHONY: lint
 lint: need-go ## run the linter alone
 	@$(RUN) ./check lint

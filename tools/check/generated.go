@@ -101,14 +101,20 @@ func (c checker) copyModule(ctx context.Context, to string) error {
 func (c checker) compareGenerated(fresh string) (string, error) {
 	var complaint strings.Builder
 	for _, file := range generatedFiles {
-		want, wantErr := os.ReadFile(filepath.Join(fresh, file))
-		have, haveErr := os.ReadFile(filepath.Join(c.root, "ci", file))
-		if err := errors.Join(wantErr, haveErr); err != nil {
+		same, err := sameContent(filepath.Join(fresh, file), filepath.Join(c.root, "ci", file))
+		if err != nil {
 			return "", err
 		}
-		if !bytes.Equal(want, have) {
+		if !same {
 			fmt.Fprintf(&complaint, "ci/%s is not what the generator writes: run `dagger develop`\n", file)
 		}
 	}
 	return complaint.String(), nil
+}
+
+// sameContent compares two files, which must both be there.
+func sameContent(one, other string) (bool, error) {
+	a, errA := os.ReadFile(one)
+	b, errB := os.ReadFile(other)
+	return bytes.Equal(a, b), errors.Join(errA, errB)
 }

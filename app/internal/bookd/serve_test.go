@@ -15,40 +15,98 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/oapi-codegen/nullable"
+
+	"bookshelf/app/client"
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/postgres/pgtest"
 )
 
+// As a program in Go sees it: through the client that is generated from the API's description.
 func TestServeKeepsBooks(t *testing.T) {
 	t.Parallel()
-	p := startOnDatabase(t)
-	const dune = `{"title": "Dune", "authors": ["Frank Herbert"], "isbn13": "0441172717", "published_year": 1965}`
-
-	status, header, body := call(t, "POST", p.api+"/api/v1/books", dune)
-	location := header.Get("Location")
-	if status != 201 || location == "" || !strings.Contains(body, `"isbn13":"9780441172719"`) {
-		t.Fatalf("create: %d, Location %q, %s", status, location, body)
+	ctx := t.Context()
+	c := startOnDatabase(t).client(t, "")
+	dune := client.BookDraft{
+		Title: "Dune", Authors: []string{"Frank Herbert"},
+		Isbn13: nullable.NewNullableWithValue("0441172717"), PublishedYear: nullable.NewNullableWithValue(1965),
 	}
-	if status, _, body := call(t, "POST", p.api+"/api/v1/books", dune); status != 409 || !strings.Contains(body, "9780441172719") {
-		t.Errorf("create again: %d %s, want 409 that names the ISBN", status, body)
+	created, err := c.CreateBookWithResponse(ctx, nil, dune)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if status, _, got := call(t, "GET", p.api+location, ""); status != 200 || got != body {
-		t.Errorf("get: %d %s, want 200 %s", status, got, body)
+	if created.JSON201 == nil || created.JSON201.Isbn13.MustGet() != "9780441172719" {
+		t.Fatalf("create: %s", created.Body)
 	}
-	if status, _, body := call(t, "PUT", p.api+location, `{"title": "Dune", "authors": ["F. Herbert"]}`); status != 200 ||
-		!strings.Contains(body, `"isbn13":null`) || !strings.Contains(body, `"version":2`) {
-		t.Errorf("replace: %d %s, want 200 with version 2 and no ISBN", status, body)
+	id := created.JSON201.ID
+	if location := created.HTTPResponse.Header.Get("Location"); location != fmt.Sprint("/api/v1/books/", id) {
+		t.Errorf("create: Location %q", location)
 	}
-	if status, _, body := call(t, "GET", p.api+"/api/v1/books?author=herbert&sort=-title", ""); status != 200 || !strings.Contains(body, "F. Herbert") {
-		t.Errorf("list: %d %s", status, body)
+	again, err := c.CreateBookWithResponse(ctx, nil, dune)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.ApplicationProblemJSON409 == nil ||
+		!strings.Contains(again.ApplicationProblemJSON409.Detail, "9780441172719") {
+		t.Errorf("create again: %s; want a 409 that names the ISBN", again.Body)
+	}
+	got, err := c.GetBookWithResponse(ctx, id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.JSON200 == nil {
+		t.Fatalf("get: %s", got.Body)
+	}
+	if diff := cmp.Diff(created.JSON201, got.JSON200); diff != "" {
+		t.Errorf("get (-created +got):\n%s", diff)
+	}
+	replaced, err := c.ReplaceBookWithResponse(ctx, id, &client.ReplaceBookParams{IfMatch: got.Headers200.ETag},
+		client.BookDraft{Title: "Dune", Authors: []string{"F. Herbert"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if replaced.JSON200 == nil || !replaced.JSON200.Isbn13.IsNull() || replaced.JSON200.Version != 2 {
+		t.Errorf("replace: %s; want version 2 and no ISBN", replaced.Body)
+	}
+	patched, err := c.PatchBookWithApplicationMergePatchPlusJSONBodyWithResponse(ctx, id, nil,
+		client.BookPatch{Language: nullable.NewNullableWithValue("en"), PublishedYear: nullable.NewNullNullable[int]()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if patched.JSON200 == nil || patched.JSON200.Language.MustGet() != "en" {
+		t.Errorf("patch: %s", patched.Body)
+	}
+	list, err := c.ListBooksWithResponse(ctx,
+		&client.ListBooksParams{Author: new("herbert"), Sort: new(client.ListBooksParamsSortMinusTitle), Limit: new(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list.JSON200 == nil || len(list.JSON200.Items) != 1 || list.JSON200.Items[0].Authors[0] != "F. Herbert" {
+		t.Errorf("list: %s", list.Body)
+	}
+	stale, err := c.DeleteBookWithResponse(ctx, id, &client.DeleteBookParams{IfMatch: got.Headers200.ETag})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stale.ApplicationProblemJSON412 == nil {
+		t.Errorf("delete of a version that is no more: %s", stale.Body)
 	}
 	for _, want := range []int{204, 404} {
-		if status, _, _ := call(t, "DELETE", p.api+location, ""); status != want {
-			t.Errorf("delete: %d, want %d", status, want)
+		deleted, err := c.DeleteBookWithResponse(ctx, id, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if deleted.StatusCode() != want {
+			t.Errorf("delete: %s, want %d", deleted.Status(), want)
 		}
 	}
-	if status, _, body := call(t, "PUT", p.api+location, dune); status != 404 {
-		t.Errorf("replace after delete: %d %s, want 404", status, body)
+	gone, err := c.ReplaceBookWithResponse(ctx, id, nil, dune)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gone.ApplicationProblemJSON404 == nil {
+		t.Errorf("replace after delete: %s, want 404", gone.Body)
 	}
 }
 

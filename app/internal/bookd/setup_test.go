@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"bookshelf/app/client"
 	"bookshelf/app/internal/config"
 	"bookshelf/app/internal/postgres"
 	"bookshelf/app/internal/postgres/pgtest"
@@ -152,6 +153,20 @@ func start(t *testing.T, env environ, changes ...environ) *process {
 	line := p.log.wait(t, "serving")
 	p.api, p.admin = "http://"+line.APIAddr, "http://"+line.AdminAddr
 	return p
+}
+
+// client returns a client of the process that sends the token, if there is one.
+func (p *process) client(t *testing.T, token string) *client.ClientWithResponses {
+	t.Helper()
+	var options []client.ClientOption
+	if token != "" {
+		options = append(options, client.WithToken(token))
+	}
+	c, err := client.NewClientWithResponses(p.api, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // wait returns what Run returned.

@@ -3,6 +3,7 @@ package bookd
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oapi-codegen/nullable"
 
+	"bookshelf/app/client"
 	"bookshelf/app/internal/postgres/pgtest"
 )
 
@@ -77,41 +80,47 @@ func TestEveryWayOfChangingABookIsTheTokens(t *testing.T) {
 	t.Parallel()
 	env := databaseEnviron(t, pgtest.New(t).App)
 	p := start(t, env, environ{"AUTH": "required"})
-	writer := env.mustTokens(t, "create", "--scopes", "books:write", "writer")
-	admin := env.mustTokens(t, "create", "--scopes", "admin", "admin")
-	send := func(text, method, path, contentType, body string) string {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, p.api+"/api/v1/books"+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+text)
-		req.Header.Set("Content-Type", contentType)
-		req.Header.Set("Idempotency-Key", `"a"`)
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		answer, err := io.ReadAll(res.Body)
-		if err != nil || res.StatusCode >= 300 {
-			t.Fatalf("%s %s: %s %s (%v)", method, path, res.Status, answer, err)
-		}
-		return string(answer)
-	}
-	send(writer, "POST", "", "application/json", `{"title": "Dune", "authors": ["Frank Herbert"]}`)
-	send(writer, "PATCH", "/1", "application/merge-patch+json", `{"language": "en"}`)
-	send(writer, "POST", "/import?on_conflict=update", "text/csv", "title,authors,description\nDune,Frank Herbert,Sand\n")
-	var history struct {
-		Items []struct{ Action, Actor string }
-	}
-	if err := json.Unmarshal([]byte(send(admin, "GET", "/1/history", "", "")), &history); err != nil {
+	writer := p.client(t, env.mustTokens(t, "create", "--scopes", "books:write", "writer"))
+	admin := p.client(t, env.mustTokens(t, "create", "--scopes", "admin", "admin"))
+
+	created, err := writer.CreateBookWithResponse(t.Context(), &client.CreateBookParams{IdempotencyKey: new(`"a"`)},
+		client.BookDraft{Title: "Dune", Authors: []string{"Frank Herbert"}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	want := []struct{ Action, Actor string }{
-		{"update", "token:writer"}, {"update", "token:writer"}, {"create", "token:writer"},
+	if created.JSON201 == nil {
+		t.Fatalf("create: %s", created.Body)
 	}
-	if diff := cmp.Diff(want, history.Items); diff != "" {
+	patched, err := writer.PatchBookWithApplicationMergePatchPlusJSONBodyWithResponse(t.Context(), created.JSON201.ID, nil,
+		client.BookPatch{Language: nullable.NewNullableWithValue("en")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if patched.JSON200 == nil {
+		t.Fatalf("patch: %s", patched.Body)
+	}
+	imported, err := writer.ImportBooksWithBodyWithResponse(t.Context(),
+		&client.ImportBooksParams{OnConflict: new(client.ImportBooksParamsOnConflictUpdate)},
+		"text/csv", strings.NewReader("title,authors,description\nDune,Frank Herbert,Sand\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if imported.JSON200 == nil || imported.JSON200.Updated != 1 {
+		t.Fatalf("import: %s", imported.Body)
+	}
+	history, err := admin.ListChangesWithResponse(t.Context(), created.JSON201.ID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if history.JSON200 == nil {
+		t.Fatalf("history: %s", history.Body)
+	}
+	var got []string
+	for _, change := range history.JSON200.Items {
+		got = append(got, fmt.Sprint(change.Action, " ", change.Version, " by ", change.Actor))
+	}
+	want := []string{"update 3 by token:writer", "update 2 by token:writer", "create 1 by token:writer"}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	p.stop()
