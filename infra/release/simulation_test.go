@@ -26,7 +26,7 @@ func simulations(t *testing.T, few int) int {
 }
 
 // probeRate is how many requests per second a profile is meant for.
-func probeRate(profile string) int { return map[string]int{"standard": 100, "fast": 200}[profile] }
+func probeRate(profile string) int { return map[string]int{"standard": 100, "fast": 150}[profile] }
 
 // simulate is one release on a noisy host.
 func simulate(t *testing.T, profile string, seed uint64, change func(r *rand.Rand, a *answer)) (report Report) {
