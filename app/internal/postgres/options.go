@@ -37,6 +37,10 @@ type Options struct {
 	MaxConnIdleTime  time.Duration // 0: 30 min
 	ConnectTimeout   time.Duration // 0: 5 s; for one attempt to connect
 	StatementTimeout time.Duration // 0: none; the server ends a statement that takes longer
+
+	// ObserveRead is called for each statement that looks books up by ID, with the number of look-ups that it answers. It
+	// is called by several goroutines at once. nil: nobody wants to know.
+	ObserveRead func(size int)
 }
 
 // defaultConnectTimeout is short enough for a readiness check to see an unreachable server as such.

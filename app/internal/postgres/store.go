@@ -14,7 +14,8 @@ import (
 
 // Store keeps books. Its methods may be called at the same time.
 type Store struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	reads *reads
 }
 
 // Open prepares a store with the login of opts. It does not wait for the server: the service may start before its
@@ -24,7 +25,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{pool: pool}, nil
+	return &Store{pool: pool, reads: newReads(pool, opts.ObserveRead)}, nil
 }
 
 // Close waits for the connections in use and closes all.
@@ -84,9 +85,16 @@ func (s *Store) Create(ctx context.Context, d book.Draft) (book.Book, error) {
 		d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description)
 }
 
-// Get returns the book with the ID, or book.ErrNotFound.
+// Get returns the book with the ID, or book.ErrNotFound. Its authors may be shared with the answer to another call.
 func (s *Store) Get(ctx context.Context, id int64) (book.Book, error) {
-	return s.one(ctx, "select book", "", `SELECT `+columns+` FROM books WHERE id = $1`, id)
+	row, found, err := s.reads.get(ctx, id)
+	if err != nil {
+		return book.Book{}, bookError("select book", err, "")
+	}
+	if !found {
+		return book.Book{}, book.ErrNotFound
+	}
+	return row.book(), nil
 }
 
 // Replace overwrites every field of the book with the ID and counts its version up. The draft must come from
@@ -126,19 +134,6 @@ func (s *Store) change(ctx context.Context, operation, isbn, sql string, args ..
 		}
 		return err
 	})
-	if err != nil {
-		return book.Book{}, bookError(operation, err, isbn)
-	}
-	return row.book(), nil
-}
-
-// one runs a statement that returns one book.
-func (s *Store) one(ctx context.Context, operation, isbn, sql string, args ...any) (book.Book, error) {
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return book.Book{}, bookError(operation, err, isbn)
-	}
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[bookRow])
 	if err != nil {
 		return book.Book{}, bookError(operation, err, isbn)
 	}
