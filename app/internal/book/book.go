@@ -3,7 +3,10 @@
 // package can depend on it.
 package book
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Book is one stored catalogue entry.
 type Book struct {
@@ -17,6 +20,18 @@ type Book struct {
 	Version       int64     // 1 for a new book, one more with every update
 	CreatedAt     time.Time // UTC
 	UpdatedAt     time.Time // UTC
+}
+
+// Draft returns what a client could have said to make b what it is: the start of a change to a part of it.
+func (b Book) Draft() Draft {
+	return Draft{
+		Title:         b.Title,
+		Authors:       slices.Clone(b.Authors),
+		ISBN:          b.ISBN13,
+		PublishedYear: b.PublishedYear,
+		Language:      b.Language,
+		Description:   b.Description,
+	}
 }
 
 // Draft is what a client may say about a book: the input of create and replace.

@@ -1,6 +1,9 @@
 package book
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // Limits of a query.
 const (
@@ -16,6 +19,7 @@ const (
 	ByID SortKey = iota
 	ByTitle
 	ByYear
+	ByRelevance // to Query.Text, without which there is none; the best first, whatever the direction
 )
 
 // Sort is an order of books. Books that are equal by Key follow each other by ID, in the same direction, so that every
@@ -28,8 +32,13 @@ type Sort struct {
 
 // Query asks for one page of books. Empty fields do not filter; those that are set must all hold.
 type Query struct {
-	Author   string // part of any author's name, in any case
-	Title    string // part of the title, in any case
+	// Text is what to search title, authors and description for, as people write searches: words that must all occur as
+	// whole words, in any case; "..." for words in a row, "or" between alternatives, "-" before what must not occur.
+	Text         string
+	Author       string // part of any author's name, in any case
+	AuthorPrefix string // the beginning of any author's name, in any case
+	Title        string // part of the title, in any case
+
 	ISBN     string // ISBN-10 or ISBN-13 in any form that ParseISBN accepts
 	Year     *int
 	Language string // a language range: "en" finds "en" and "en-US" (basic filtering, RFC 4647, section 3.3.1)
@@ -42,16 +51,24 @@ type Query struct {
 // that row has been changed or deleted in the meantime.
 type Position struct {
 	ID    int64
-	Title string // set when sorted by title
-	Year  *int   // set when sorted by year; nil is a book without a year
+	Title string  // set when sorted by title
+	Year  *int    // set when sorted by year; nil is a book without a year
+	Rank  float32 // set when sorted by relevance; 0 or more, and only to be compared within one list
 }
 
 // Normalize returns q with its filters trimmed and in canonical form, or an *InvalidError whose pointers name the query's
-// fields: "/author", "/title", "/isbn", "/year", "/language", "/sort", "/limit", "/cursor".
+// fields, as the API's parameters are called: "/q", "/author", "/author_prefix", "/title", "/isbn", "/year", "/language",
+// "/sort", "/limit", "/cursor".
 func (q Query) Normalize() (Query, error) {
 	var c checker
+	q.Text = strings.TrimSpace(q.Text)
+	if c.text("/q", q.Text, MaxFilterLen, "") && q.Text != "" && strings.IndexFunc(q.Text, wordy) < 0 {
+		c.add("/q", "must contain a word to search for")
+	}
 	q.Author = strings.TrimSpace(q.Author)
 	c.text("/author", q.Author, MaxFilterLen, "")
+	q.AuthorPrefix = strings.TrimSpace(q.AuthorPrefix)
+	c.text("/author_prefix", q.AuthorPrefix, MaxFilterLen, "")
 	q.Title = strings.TrimSpace(q.Title)
 	c.text("/title", q.Title, MaxFilterLen, "")
 	q.ISBN = parseOptional(&c, "/isbn", q.ISBN, ParseISBN)
@@ -59,8 +76,11 @@ func (q Query) Normalize() (Query, error) {
 	if q.Year != nil && (*q.Year < MinYear || *q.Year > MaxYear) {
 		c.add("/year", "must be from %d to %d, is %d", MinYear, MaxYear, *q.Year)
 	}
-	if q.Sort.Key < ByID || q.Sort.Key > ByYear {
-		c.add("/sort", "must be by id, title or year")
+	switch {
+	case q.Sort.Key < ByID || q.Sort.Key > ByRelevance:
+		c.add("/sort", "must be by id, title, year or relevance")
+	case q.Sort.Key == ByRelevance && q.Text == "":
+		c.add("/sort", "must not be relevance without q, a text to search for")
 	}
 	if q.Limit < 1 || q.Limit > MaxPageLimit {
 		c.add("/limit", "must be from 1 to %d, is %d", MaxPageLimit, q.Limit)
@@ -80,4 +100,10 @@ func (c *checker) position(p Position) {
 	if p.Year != nil && (*p.Year < MinYear || *p.Year > MaxYear) {
 		c.add("/cursor", "must hold a year from %d to %d, holds %d", MinYear, MaxYear, *p.Year)
 	}
+	if p.Rank < 0 {
+		c.add("/cursor", "must not hold a negative rank")
+	}
 }
+
+// wordy reports whether r can be part of a word.
+func wordy(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }

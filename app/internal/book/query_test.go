@@ -10,11 +10,17 @@ import (
 
 func TestQueryNormalize(t *testing.T) {
 	t.Parallel()
-	got, err := Query{Author: " Dumas ", Title: "\tMonte ", ISBN: "0-14-044926-4", Year: new(1844), Language: "FRA", Limit: 1}.Normalize()
+	got, err := Query{
+		Text: ` "Monte Cristo" `, Author: " Dumas ", AuthorPrefix: " Alex ", Title: "\tMonte ",
+		ISBN: "0-14-044926-4", Year: new(1844), Language: "FRA", Limit: 1,
+	}.Normalize()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Query{Author: "Dumas", Title: "Monte", ISBN: "9780140449266", Year: new(1844), Language: "fr", Limit: 1}
+	want := Query{
+		Text: `"Monte Cristo"`, Author: "Dumas", AuthorPrefix: "Alex", Title: "Monte",
+		ISBN: "9780140449266", Year: new(1844), Language: "fr", Limit: 1,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
 	}
@@ -34,7 +40,13 @@ func TestQueryNormalizeNamesWhatIsWrong(t *testing.T) {
 		"ISBN with a wrong digit": {func(q *Query) { q.ISBN = "9780306406158" }, "/isbn"},
 		"year out of range":       {func(q *Query) { q.Year = new(MaxYear + 1) }, "/year"},
 		"language of no form":     {func(q *Query) { q.Language = "*" }, "/language"},
-		"unknown sort key":        {func(q *Query) { q.Sort.Key = ByYear + 1 }, "/sort"},
+		"unknown sort key":        {func(q *Query) { q.Sort.Key = ByRelevance + 1 }, "/sort"},
+		"relevance to nothing":    {func(q *Query) { q.Sort.Key = ByRelevance }, "/sort"},
+		"a search without a word": {func(q *Query) { q.Text = `"-" ?!` }, "/q"},
+		"a search with a NUL":     {func(q *Query) { q.Text = "a\x00" }, "/q"},
+		"a search too long":       {func(q *Query) { q.Text = strings.Repeat("a", MaxFilterLen+1) }, "/q"},
+		"a prefix too long":       {func(q *Query) { q.AuthorPrefix = strings.Repeat("a", MaxFilterLen+1) }, "/author_prefix"},
+		"position of no rank":     {func(q *Query) { q.After = &Position{Rank: -0.5} }, "/cursor"},
 		"position with a NUL":     {func(q *Query) { q.After = &Position{Title: "\x00"} }, "/cursor"},
 		"position of no year":     {func(q *Query) { q.After = &Position{Year: new(MinYear - 1)} }, "/cursor"},
 	} {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
+	"bookshelf/app/internal/bookimport"
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/config"
 	"bookshelf/app/internal/httpapi"
@@ -90,11 +92,21 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		RequestTimeout: cfg.HTTP.RequestTimeout,
 		ReadyTimeout:   cfg.HTTP.ReadyTimeout,
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
+		Retention:      cfg.HTTP.Retention,
 
 		MaxConnections:       cfg.HTTP.MaxConnections,
 		MaxInFlight:          cfg.HTTP.MaxInFlight,
 		MaxBodyBytesInFlight: cfg.HTTP.MaxBodyBytesInFlight,
 		CORSOrigins:          cfg.Access.CORSOrigins,
+
+		Importer:        importer{store},
+		MaxImportBytes:  cfg.HTTP.MaxImportBytes,
+		MaxTransfers:    cfg.HTTP.MaxTransfers,
+		TransferTimeout: cfg.HTTP.TransferTimeout,
+		ReadTimeout:     cfg.HTTP.ReadTimeout,
+		WriteTimeout:    cfg.HTTP.WriteTimeout,
+
+		RequireIfMatch: cfg.HTTP.RequireIfMatch,
 	})
 	metrics.Func("bookd_connections", "Open connections of the API.", telemetry.Gauge,
 		func() float64 { open, _ := api.Connections(); return float64(open) })
@@ -111,6 +123,16 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 	s.apiServer.DisableGeneralOptionsHandler = true
 	s.adminServer = s.httpServer(telemetry.AdminHandler(metrics), adminWriteTimeout)
 	return s, nil
+}
+
+// importer imports into a store.
+type importer struct {
+	store *postgres.Store
+}
+
+// Import implements httpapi.Importer.
+func (i importer) Import(ctx context.Context, opts bookimport.Options, in io.Reader) (bookimport.Report, error) {
+	return bookimport.Run(ctx, opts, in, i.store, func(bookimport.Progress) {})
 }
 
 // httpServer sets all four time-outs and the limit of headers; the limit of bodies is the API's.
@@ -157,12 +179,39 @@ func (s *server) run(ctx context.Context) error {
 		"admin_addr", s.adminListener.Addr().String(),
 		"revision", buildinfo.Get().Revision,
 		"config", s.cfg)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.forgetExpired(ctx)
 	var failure error
 	select {
 	case failure = <-s.failed:
 	case <-ctx.Done():
 	}
 	return errors.Join(failure, s.shutdown(failure == nil))
+}
+
+// forgetExpired removes what is kept of requests with an Idempotency-Key once its time is over, until ctx ends. Every
+// instance does so; there is nothing to agree on.
+func (s *server) forgetExpired(ctx context.Context) {
+	// A hundredth more than promised is what a row may stay.
+	ticker := time.NewTicker(max(s.cfg.HTTP.Retention/100, time.Second))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		forgotten, err := s.store.ForgetExpired(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.logger.Warn("expired idempotency keys are still there", "error", err)
+		case forgotten > 0:
+			s.logger.Debug("expired idempotency keys are forgotten", "count", forgotten)
+		}
+	}
 }
 
 // shutdown ends the process under one deadline: readiness off, the grace in which whoever sends requests learns of it, the

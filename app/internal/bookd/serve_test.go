@@ -422,3 +422,44 @@ func (l *load) reached(t *testing.T, n int64) {
 		}
 	}
 }
+
+func TestServeForgetsIdempotencyKeysInTime(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	p := start(t, databaseEnviron(t, db.App), environ{"IDEMPOTENCY_RETENTION": "1s"})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.api+"/api/v1/books",
+		strings.NewReader(`{"title": "Dune", "authors": ["Frank Herbert"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", `"k"`)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusCreated {
+		t.Fatalf("create: %s", res.Status)
+	}
+	conn := db.Conn(t, db.Owner)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); ; {
+		var keys int
+		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM idempotency_keys").Scan(&keys); err != nil {
+			t.Fatal(err)
+		}
+		if keys == 0 {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("the key is still there")
+		}
+	}
+	if status, _, _ := call(t, "GET", p.api+res.Header.Get("Location"), ""); status != 200 {
+		t.Errorf("the book is gone with the key: %d", status)
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"bookshelf/app/internal/postgres/pgtest"
 )
 
@@ -67,6 +69,54 @@ func eventually(t *testing.T, url, text string, want int) {
 		case <-deadline:
 			t.Fatalf("status %d, want %d in the end", got, want)
 		}
+	}
+}
+
+// The history names the token, however the book was changed.
+func TestEveryWayOfChangingABookIsTheTokens(t *testing.T) {
+	t.Parallel()
+	env := databaseEnviron(t, pgtest.New(t).App)
+	p := start(t, env, environ{"AUTH": "required"})
+	writer := env.mustTokens(t, "create", "--scopes", "books:write", "writer")
+	admin := env.mustTokens(t, "create", "--scopes", "admin", "admin")
+	send := func(text, method, path, contentType, body string) string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, p.api+"/api/v1/books"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+text)
+		req.Header.Set("Content-Type", contentType)
+		req.Header.Set("Idempotency-Key", `"a"`)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		answer, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode >= 300 {
+			t.Fatalf("%s %s: %s %s (%v)", method, path, res.Status, answer, err)
+		}
+		return string(answer)
+	}
+	send(writer, "POST", "", "application/json", `{"title": "Dune", "authors": ["Frank Herbert"]}`)
+	send(writer, "PATCH", "/1", "application/merge-patch+json", `{"language": "en"}`)
+	send(writer, "POST", "/import?on_conflict=update", "text/csv", "title,authors,description\nDune,Frank Herbert,Sand\n")
+	var history struct {
+		Items []struct{ Action, Actor string }
+	}
+	if err := json.Unmarshal([]byte(send(admin, "GET", "/1/history", "", "")), &history); err != nil {
+		t.Fatal(err)
+	}
+	want := []struct{ Action, Actor string }{
+		{"update", "token:writer"}, {"update", "token:writer"}, {"create", "token:writer"},
+	}
+	if diff := cmp.Diff(want, history.Items); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	p.stop()
+	if err := p.wait(t); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -131,6 +131,8 @@ func parse(args []string, stdout io.Writer) (*flags, error) {
 	set.StringVar(&f.options.AuthorSeparator, "author-separator", ";", "the text between the names in one field")
 	set.StringVar(&onConflict, "on-conflict", "skip",
 		"what to do with a book that is stored already: skip it, update it (fields\nempty in the file keep what is stored), or fail and import nothing")
+	set.BoolVar(&f.options.Exact, "exact", false,
+		"take titles and names as they stand, without mending: for a file exported from here")
 	set.BoolVar(&f.options.DropBadISBN, "drop-bad-isbn", false, "import a book without its ISBN where that is unusable, instead of rejecting it")
 	set.BoolVar(&f.options.DryRun, "dry-run", false, "do everything, report, and undo it")
 	set.StringVar(&f.reportFile, "report", "", "write every row that is left out to this `file`, as JSON lines")
@@ -174,17 +176,13 @@ func (f *flags) choose(format, delimiter, onConflict string) error {
 	if !slices.Contains([]Format{"", CSV, JSONLines}, o.Format) {
 		return fmt.Errorf("--format must be csv or jsonl, is %q", format)
 	}
-	o.OnConflict = postgres.OnConflict(onConflict)
-	if !slices.Contains([]postgres.OnConflict{postgres.Skip, postgres.Update, postgres.Fail}, o.OnConflict) {
-		return fmt.Errorf("--on-conflict must be skip, update or fail, is %q", onConflict)
+	var err error
+	if o.OnConflict, err = ParseOnConflict(onConflict); err != nil {
+		return fmt.Errorf("--on-conflict %w", err)
 	}
-	if delimiter == `\t` {
-		delimiter = "\t"
+	if o.Delimiter, err = ParseDelimiter(delimiter); err != nil {
+		return fmt.Errorf("--delimiter %w", err)
 	}
-	if len(delimiter) != 1 || delimiter[0] >= 0x80 || delimiter == "\"" || delimiter == "\n" || delimiter == "\r" {
-		return fmt.Errorf("--delimiter must be one ASCII character other than a quotation mark, is %q", delimiter)
-	}
-	o.Delimiter = delimiter[0]
 	if o.AuthorSeparator == "" {
 		return errors.New("--author-separator must not be empty")
 	}

@@ -92,7 +92,9 @@ func (m Mapping) resolve(header []string) (columns [fieldCount]int, err error) {
 		if len(header) == 1 && strings.ContainsAny(header[0], ";\t|") {
 			hint = "is the delimiter another one? see --delimiter"
 		}
-		return columns, fmt.Errorf("there is no column for %s; the columns are %s; %s", missing, list(header), hint)
+		return columns, &HeaderError{
+			Problem: fmt.Sprintf("there is no column for %s; the columns are %s", missing, list(header)), Remedy: hint,
+		}
 	}
 	return columns, nil
 }

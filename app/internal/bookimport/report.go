@@ -55,18 +55,16 @@ type Report struct {
 	FindingsOmitted int64     `json:"findings_omitted"` // how many more there are
 }
 
-// maxFindings is how many findings of each outcome a report holds, so that a file of a million bad rows costs no memory.
-const maxFindings = 20
-
 // recorder fills a report in while the import runs. The full list of findings is written as they come, so that it need not
 // be held.
 type recorder struct {
 	Report
-	all *bufio.Writer // every finding; nil when nobody asked for them
+	maxFindings int64         // of each outcome in the report, so that a file of a million bad rows costs no memory
+	all         *bufio.Writer // every finding; nil when nobody asked for them
 }
 
 func newReport(opts Options, format Format) *recorder {
-	r := &recorder{Report: Report{
+	r := &recorder{maxFindings: opts.MaxFindings, Report: Report{
 		Input: opts.Name, Format: format, OnConflict: opts.OnConflict, DryRun: opts.DryRun,
 		Reasons: map[Reason]int64{}, Repairs: map[Reason]int64{}, Findings: []Finding{},
 	}}
@@ -101,7 +99,7 @@ func (r *recorder) duplicate(d postgres.Duplicate) error {
 // add notes the nth finding of its outcome.
 func (r *recorder) add(f Finding, n int64) error {
 	r.Reasons[f.Reason]++
-	if n <= maxFindings {
+	if n <= r.maxFindings {
 		r.Findings = append(r.Findings, f)
 	} else {
 		r.FindingsOmitted++

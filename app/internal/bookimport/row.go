@@ -1,6 +1,7 @@
 package bookimport
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -77,14 +78,18 @@ func (r row) draft(opts Options, now time.Time) (book.Draft, []Reason, *rejectio
 	}
 	var repairs []Reason
 	d := book.Draft{
-		// A line break within a title is a spreadsheet's cell being wrapped.
-		Title:       strings.Join(strings.Fields(r.values[fieldTitle]), " "),
+		Title:       r.values[fieldTitle],
 		Language:    strings.ReplaceAll(r.values[fieldLanguage], "_", "-"), // as POSIX locales write it
 		Description: r.values[fieldDescription],
 	}
-	var repeated bool
-	if d.Authors, repeated = splitAuthors(r, opts.AuthorSeparator); repeated {
-		repairs = append(repairs, RepairAuthorRepeated)
+	d.Authors = r.names(opts.AuthorSeparator)
+	if !opts.Exact {
+		// A line break within a title is a spreadsheet's cell being wrapped.
+		d.Title = strings.Join(strings.Fields(d.Title), " ")
+		var repeated bool
+		if d.Authors, repeated = mendAuthors(d.Authors); repeated {
+			repairs = append(repairs, RepairAuthorRepeated)
+		}
 	}
 	isbn, repair, bad := chooseISBN(r.values[fieldISBN13], r.values[fieldISBN10])
 	switch {
@@ -110,13 +115,25 @@ func (r row) draft(opts Options, now time.Time) (book.Draft, []Reason, *rejectio
 	return normal, repairs, nil
 }
 
-// splitAuthors cuts the field at the separator and reports whether a name stood there twice. In a catalogue's list that is
-// a mistake of joining tables; two people of one name are named once.
-func splitAuthors(r row, separator string) (names []string, repeated bool) {
-	parts := r.authors
-	if parts == nil {
-		parts = strings.Split(r.values[fieldAuthors], separator)
+// names are the authors as the file has them: a list, also one that is written into a field as an array of JSON, or what
+// stands between the separators.
+func (r row) names(separator string) []string {
+	if r.authors != nil {
+		return r.authors
 	}
+	field := r.values[fieldAuthors]
+	if strings.HasPrefix(field, "[") {
+		var names []string
+		if err := json.Unmarshal([]byte(field), &names); err == nil {
+			return names
+		}
+	}
+	return strings.Split(field, separator)
+}
+
+// mendAuthors leaves blanks out and reports whether a name stood there twice. In a catalogue's list that is a mistake of
+// joining tables; two people of one name are named once.
+func mendAuthors(parts []string) (names []string, repeated bool) {
 	for _, part := range parts {
 		name := strings.Join(strings.Fields(part), " ")
 		switch {

@@ -106,6 +106,25 @@ func TestDraftsOfRows(t *testing.T) {
 			line: `{"title":"T","authors":["A; B"]}`,
 			want: book.Draft{Title: "T", Authors: []string{"A; B"}},
 		},
+		"a list written into one field": {
+			line: `{"title":"T","authors":"[\"A; B\",\"[C]\"]"}`,
+			want: book.Draft{Title: "T", Authors: []string{"A; B", "[C]"}},
+		},
+		"a bracket in front of a name": {
+			line: `{"title":"T","authors":"[A]; [B"}`,
+			want: book.Draft{Title: "T", Authors: []string{"[A]", "[B"}},
+		},
+		"exactly": {
+			line: `{"title":"The  Raven","authors":["A  B","A  B"]}`, opts: Options{Exact: true},
+			want: book.Draft{Title: "The  Raven", Authors: []string{"A  B", "A  B"}},
+		},
+		"exactly, names in one field": {
+			line: `{"title":"T","authors":"A  B;A  B"}`, opts: Options{Exact: true},
+			want: book.Draft{Title: "T", Authors: []string{"A  B", "A  B"}},
+		},
+		"exactly, and still no book": {
+			line: `{"title":"a\tb","authors":["A"]}`, opts: Options{Exact: true}, reason: ReasonTitle, detail: "U+0009",
+		},
 		"white space within": {
 			line: `{"title":" The\n  Raven ","authors":["Edgar\tAllan Poe"]}`,
 			want: book.Draft{Title: "The Raven", Authors: []string{"Edgar Allan Poe"}},

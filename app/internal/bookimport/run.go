@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -36,9 +37,31 @@ type Options struct {
 	Mapping         Mapping             // columns that are not called by a usual name
 	AuthorSeparator string              // between the names in one field; "" is ";"
 	OnConflict      postgres.OnConflict // "" is postgres.Skip
+	Exact           bool                // take titles and names as they stand, for a file that was exported from here
 	DropBadISBN     bool                // take a book without its ISBN where that is unusable
 	DryRun          bool                // do everything, then undo it
 	Findings        io.Writer           // gets every Finding as a line of JSON; nil for none
+	MaxFindings     int64               // of each outcome that the report itself holds; 0 is 20
+}
+
+// ParseOnConflict reads a name of what to do with a book that is stored already.
+func ParseOnConflict(s string) (postgres.OnConflict, error) {
+	known := []postgres.OnConflict{postgres.Skip, postgres.Update, postgres.Fail}
+	if !slices.Contains(known, postgres.OnConflict(s)) {
+		return "", fmt.Errorf("must be skip, update or fail, is %q", s)
+	}
+	return postgres.OnConflict(s), nil
+}
+
+// ParseDelimiter reads what stands between CSV fields: one character, or \t for a tab.
+func ParseDelimiter(s string) (byte, error) {
+	if s == `\t` {
+		s = "\t"
+	}
+	if len(s) != 1 || s[0] >= 0x80 || strings.ContainsAny(s, "\"\r\n") {
+		return 0, fmt.Errorf("must be one ASCII character other than a quotation mark, is %q", s)
+	}
+	return s[0], nil
 }
 
 // withDefaults fills in what the zero value stands for.
@@ -51,6 +74,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnConflict == "" {
 		o.OnConflict = postgres.Skip
+	}
+	if o.MaxFindings == 0 {
+		o.MaxFindings = 20
 	}
 	return o
 }
@@ -68,6 +94,27 @@ const batchSize = 1000
 // ErrDuplicates ends an import that must not meet any duplicate. Nothing was imported; the report lists them.
 var ErrDuplicates = errors.New("there are duplicates, nothing was imported")
 
+// InputError says that the input cannot be read as a file of books, or not to its end. Nothing was imported.
+type InputError struct {
+	Name string // of the input
+	Err  error
+}
+
+// Error begins with the name.
+func (e *InputError) Error() string { return e.Name + ": " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// HeaderError says that a CSV file's header lacks a column. It is wrapped in an InputError.
+type HeaderError struct {
+	Problem string
+	Remedy  string // in flags of bookd import
+}
+
+// Error has both.
+func (e *HeaderError) Error() string { return e.Problem + "; " + e.Remedy }
+
 // Run reads books from in and merges them into the store. It calls progress after each batch. On an error nothing is
 // imported; the report that comes with ErrDuplicates is complete, with any other error it is not.
 func Run(ctx context.Context, opts Options, in io.Reader, store *postgres.Store, progress func(Progress)) (Report, error) {
@@ -76,7 +123,7 @@ func Run(ctx context.Context, opts Options, in io.Reader, store *postgres.Store,
 	counted := &countingReader{in: in}
 	rows, format, err := openSource(bufio.NewReaderSize(counted, 64<<10), opts)
 	if err != nil {
-		return Report{}, fmt.Errorf("%s: %w", opts.Name, err)
+		return Report{}, &InputError{Name: opts.Name, Err: err}
 	}
 	imp, err := store.BeginImport(ctx)
 	if err != nil {
@@ -115,7 +162,7 @@ func (l *load) run(ctx context.Context, rows source) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", l.opts.Name, err)
+			return &InputError{Name: l.opts.Name, Err: err}
 		}
 		if err := l.add(ctx, r); err != nil {
 			return err

@@ -129,6 +129,13 @@ func (b *binder) oneOf(dst *string, name, fallback string, allowed ...string) {
 	b.remember(Variable{Name: name, Default: fallback, Value: *dst})
 }
 
+// boolean reads a switch. strconv.ParseBool would also take "T" and "0", which say less than they save.
+func (b *binder) boolean(dst *bool, name string, fallback bool) {
+	var text string
+	b.oneOf(&text, name, strconv.FormatBool(fallback), "true", "false")
+	*dst = text == "true"
+}
+
 // level reads a log level. slog would also take "INFO+2"; the four names are enough, and documented.
 func (b *binder) level(dst *slog.Level) {
 	var name string

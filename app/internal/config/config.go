@@ -37,10 +37,16 @@ type HTTP struct {
 	ReadyTimeout      time.Duration // for the checks behind /readyz
 	MaxBodyBytes      int64
 	MaxHeaderBytes    int
+	Retention         time.Duration // of the responses to requests with an Idempotency-Key
+	RequireIfMatch    bool          // refuse changes of a book that do not say which version they are meant for
 
 	MaxConnections       int   // that are open at the same time
 	MaxInFlight          int   // requests that are answered at the same time
-	MaxBodyBytesInFlight int64 // of all their bodies and answers together
+	MaxBodyBytesInFlight int64 // of all their bodies and answers together, files of books aside
+
+	MaxImportBytes  int64
+	MaxTransfers    int           // exports and imports at once
+	TransferTimeout time.Duration // for the whole of one
 }
 
 // Database says where PostgreSQL is and how to log in.
@@ -148,6 +154,14 @@ func (b *binder) server(c *HTTP) {
 	integer(b, &c.MaxConnections, "MAX_CONNECTIONS", 4096, 2, 1_000_000)
 	integer(b, &c.MaxInFlight, "MAX_IN_FLIGHT", 1024, 1, 1_000_000)
 	integer(b, &c.MaxBodyBytesInFlight, "MAX_BODY_BYTES_IN_FLIGHT", 16<<20, 1<<10, 4<<30)
+	// Some hundred thousand books.
+	integer(b, &c.MaxImportBytes, "MAX_IMPORT_BYTES", 64<<20, 1<<10, 4<<30)
+	// Each transfer keeps a connection to the database; what is left of them serves everybody else.
+	integer(b, &c.MaxTransfers, "MAX_TRANSFERS", 2, 1, 100)
+	b.duration(&c.TransferTimeout, "HTTP_TRANSFER_TIMEOUT", 15*time.Minute, time.Second, 24*time.Hour)
+	// A client gives up on a request long before; a batch that failed at night is run again the next evening at the latest.
+	b.duration(&c.Retention, "IDEMPOTENCY_RETENTION", 24*time.Hour, time.Second, 30*24*time.Hour)
+	b.boolean(&c.RequireIfMatch, "REQUIRE_IF_MATCH", false)
 }
 
 // database reads the parts of a connection rather than a URL: a URL would carry the password into every place where URLs

@@ -45,6 +45,7 @@ func TestLoadWithRequiredVariablesOnly(t *testing.T) {
 			WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second, RequestTimeout: 5 * time.Second,
 			ReadyTimeout: 2 * time.Second, MaxBodyBytes: 1 << 20, MaxHeaderBytes: 16384,
 			MaxConnections: 4096, MaxInFlight: 1024, MaxBodyBytesInFlight: 16 << 20,
+			Retention: 24 * time.Hour, MaxImportBytes: 64 << 20, MaxTransfers: 2, TransferTimeout: 15 * time.Minute,
 		},
 		Database: Database{
 			Host: "db", Port: 5432, Name: "bookshelf", User: "app", SSLMode: "prefer", MaxConns: 10, ConnectTimeout: 3 * time.Second,
@@ -72,13 +73,16 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 		"SHUTDOWN_GRACE": "0s", "SHUTDOWN_TIMEOUT": "1m", "LOG_LEVEL": "warn", "AUTH": "public-read",
 		"RATE_LIMIT_ADDRESS": "600/1m0s", "RATE_LIMIT_TOKEN": "10/1s", "TRUSTED_PROXIES": "10.0.0.0/8,::1/128",
 		"CORS_ORIGINS":    "https://a.example,http://localhost:8000",
-		"MAX_CONNECTIONS": "9", "MAX_IN_FLIGHT": "7", "MAX_BODY_BYTES_IN_FLIGHT": "4096",
+		"MAX_CONNECTIONS": "9", "MAX_IN_FLIGHT": "7", "MAX_BODY_BYTES_IN_FLIGHT": "4096", "REQUIRE_IF_MATCH": "true",
+		"MAX_TRANSFERS": "3", "MAX_IMPORT_BYTES": "4096", "HTTP_TRANSFER_TIMEOUT": "1h0m0s",
+		"IDEMPOTENCY_RETENTION": "48h0m0s",
 	}
 	got, err := Load(environment(set))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.LogLevel != slog.LevelWarn || got.Database.PasswordFile != file || got.HTTP.MaxBodyBytes != 2048 {
+	if got.LogLevel != slog.LevelWarn || got.Database.PasswordFile != file || got.HTTP.MaxBodyBytes != 2048 ||
+		!got.HTTP.RequireIfMatch {
 		t.Errorf("got %+v", got)
 	}
 	for _, v := range got.Variables() {
@@ -131,6 +135,7 @@ func TestLoadRefuses(t *testing.T) {
 		"every origin and another":     {map[string]string{"CORS_ORIGINS": "https://a.example,*"}, `"*" is none`},
 		"room for not even one body":   {map[string]string{"MAX_BODY_BYTES_IN_FLIGHT": "1024"}, "must not be less than"},
 		"a network that is an address": {map[string]string{"TRUSTED_PROXIES": "10.0.0.1/8"}, `"10.0.0.1/8" is none`},
+		"a switch in another word":     {map[string]string{"REQUIRE_IF_MATCH": "yes"}, `REQUIRE_IF_MATCH: must be one of true, false, is "yes"`},
 		"an empty password":            {map[string]string{"DB_PASSWORD": "\n"}, "DB_PASSWORD: is set but empty"},
 		"a password and its file":      {map[string]string{"DB_PASSWORD": "hunter2", "DB_PASSWORD_FILE": empty}, "DB_PASSWORD: must not be set together with DB_PASSWORD_FILE"},
 		"an empty password file":       {map[string]string{"DB_PASSWORD_FILE": empty}, "DB_PASSWORD_FILE: file " + empty + " is empty"},

@@ -13,6 +13,7 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/httpapi"
+	"bookshelf/app/internal/idempotency"
 )
 
 // load reads a plan that must be right.
@@ -143,20 +144,51 @@ func (c *catalogue) Create(context.Context, book.Draft) (book.Book, error) {
 
 func (c *catalogue) Get(context.Context, int64) (book.Book, error) { return book.Book{}, c.use() }
 
-func (c *catalogue) Replace(context.Context, int64, book.Draft) (book.Book, error) {
+func (c *catalogue) Replace(context.Context, int64, book.Draft, book.Condition) (book.Book, error) {
 	return book.Book{}, c.use()
 }
 
-func (c *catalogue) Delete(context.Context, int64) error { return c.use() }
+func (c *catalogue) CreateOnce(
+	context.Context, book.Draft, idempotency.Request, func(book.Book) (idempotency.Response, error),
+) (response idempotency.Response, replayed bool, err error) {
+	return idempotency.Response{}, false, c.use()
+}
+
+func (c *catalogue) Export(context.Context, func(book.Book) error) error { return c.use() }
+
+func (c *catalogue) Modify(
+	context.Context, int64, book.Condition, func(book.Book) (book.Draft, error),
+) (book.Book, error) {
+	return book.Book{}, c.use()
+}
+
+func (c *catalogue) Delete(context.Context, int64, book.Condition) error { return c.use() }
+
+func (c *catalogue) History(context.Context, int64, int64, int) ([]book.Event, bool, error) {
+	return nil, false, c.use()
+}
 
 // operations are the ways to use a catalogue; the first is the list.
 func operations(s httpapi.Store) []func(context.Context) error {
 	return []func(context.Context) error{
 		func(ctx context.Context) error { _, _, err := s.List(ctx, book.Query{}); return err },
 		func(ctx context.Context) error { _, err := s.Create(ctx, book.Draft{}); return err },
+		func(ctx context.Context) error {
+			_, _, err := s.CreateOnce(ctx, book.Draft{}, idempotency.Request{}, nil)
+			return err
+		},
+		func(ctx context.Context) error { return s.Export(ctx, nil) },
 		func(ctx context.Context) error { _, err := s.Get(ctx, 1); return err },
-		func(ctx context.Context) error { _, err := s.Replace(ctx, 1, book.Draft{}); return err },
-		func(ctx context.Context) error { return s.Delete(ctx, 1) },
+		func(ctx context.Context) error {
+			_, err := s.Replace(ctx, 1, book.Draft{}, book.Condition{})
+			return err
+		},
+		func(ctx context.Context) error {
+			_, err := s.Modify(ctx, 1, book.Condition{}, nil)
+			return err
+		},
+		func(ctx context.Context) error { return s.Delete(ctx, 1, book.Condition{}) },
+		func(ctx context.Context) error { _, _, err := s.History(ctx, 1, 0, 1); return err },
 	}
 }
 
@@ -173,7 +205,7 @@ func TestTheCatalogueFailsAsPlanned(t *testing.T) {
 		"errors":                {map[string]string{"BOOKD_FAULT": failing}, 0, 20, 20, 0, true},
 		"slow":                  {map[string]string{"BOOKD_FAULT": slow}, 0, 0, 0, delay, true},
 		"late, before its time": {map[string]string{"BOOKD_FAULT": late}, 14 * time.Second, 0, 0, 0, true},
-		"late":                  {map[string]string{"BOOKD_FAULT": late}, 15 * time.Second, 50, 250, 0, true},
+		"late":                  {map[string]string{"BOOKD_FAULT": late}, 15 * time.Second, 50, 450, 0, true},
 		"unhealthy":             {map[string]string{"BOOKD_FAULT": unhealthy}, time.Hour, 0, 0, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,9 +228,9 @@ func TestTheCatalogueFailsAsPlanned(t *testing.T) {
 					t.Errorf("a list took %v, want %v", each, test.elapsed)
 				}
 				if failed := failures(t, operations(s)); failed != test.every {
-					t.Errorf("%d of 500 uses failed, want %d", failed, test.every)
+					t.Errorf("%d of the other uses failed, want %d", failed, test.every)
 				}
-				if want := 600 - test.lists - test.every; inner.uses != want {
+				if want := 100*(1+len(operations(s))) - test.lists - test.every; inner.uses != want {
 					t.Errorf("%d uses came through, want %d", inner.uses, want)
 				}
 			})

@@ -9,6 +9,7 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/httpapi"
+	"bookshelf/app/internal/idempotency"
 )
 
 // delay is how much longer than usual a slow catalogue takes.
@@ -70,6 +71,16 @@ func (s *store) Create(ctx context.Context, d book.Draft) (book.Book, error) {
 	return s.Store.Create(ctx, d)
 }
 
+// CreateOnce implements httpapi.Store.
+func (s *store) CreateOnce(
+	ctx context.Context, d book.Draft, r idempotency.Request, respond func(book.Book) (idempotency.Response, error),
+) (response idempotency.Response, replayed bool, err error) {
+	if err := s.enter(ctx); err != nil {
+		return idempotency.Response{}, false, err
+	}
+	return s.Store.CreateOnce(ctx, d, r, respond)
+}
+
 // Get implements httpapi.Store.
 func (s *store) Get(ctx context.Context, id int64) (book.Book, error) {
 	if err := s.enter(ctx); err != nil {
@@ -79,17 +90,43 @@ func (s *store) Get(ctx context.Context, id int64) (book.Book, error) {
 }
 
 // Replace implements httpapi.Store.
-func (s *store) Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error) {
+func (s *store) Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error) {
 	if err := s.enter(ctx); err != nil {
 		return book.Book{}, err
 	}
-	return s.Store.Replace(ctx, id, d)
+	return s.Store.Replace(ctx, id, d, c)
 }
 
-// Delete implements httpapi.Store.
-func (s *store) Delete(ctx context.Context, id int64) error {
+// Modify implements httpapi.Store.
+func (s *store) Modify(
+	ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
+) (book.Book, error) {
+	if err := s.enter(ctx); err != nil {
+		return book.Book{}, err
+	}
+	return s.Store.Modify(ctx, id, c, change)
+}
+
+// Export implements httpapi.Store.
+func (s *store) Export(ctx context.Context, yield func(book.Book) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	return s.Store.Delete(ctx, id)
+	return s.Store.Export(ctx, yield)
+}
+
+// Delete implements httpapi.Store.
+func (s *store) Delete(ctx context.Context, id int64, c book.Condition) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	return s.Store.Delete(ctx, id, c)
+}
+
+// History implements httpapi.Store.
+func (s *store) History(ctx context.Context, id, before int64, limit int) ([]book.Event, bool, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, false, err
+	}
+	return s.Store.History(ctx, id, before, limit)
 }

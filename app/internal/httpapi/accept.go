@@ -10,39 +10,40 @@ import (
 // requireAcceptable returns a 406 when the client's Accept headers rule application/json out (RFC 9110, section 12.5.1).
 // Problems are sent regardless: an error that the client did not ask for is better than none.
 func requireAcceptable(r *http.Request) error {
-	values := r.Header.Values("Accept")
-	if len(values) == 0 || acceptsJSON(strings.Join(values, ",")) {
+	if acceptance(r.Header.Values("Accept"), jsonType) > 0 {
 		return nil
 	}
 	return &apiError{kind: kindNotAcceptable, detail: "Books are available as " + jsonType + " only."}
 }
 
-// acceptsJSON evaluates a list of media ranges; the most specific one that covers application/json decides. Ranges that
-// cannot be read are passed over, as clients send all sorts.
-func acceptsJSON(accept string) bool {
+// acceptance is the weight that a client's Accept headers give to a media type, 0 for one that it cannot take. The most
+// specific range that covers the type decides. Ranges that cannot be read are passed over, as clients send all sorts.
+func acceptance(headers []string, mediaType string) float64 {
+	accept := strings.Join(headers, ",")
 	if strings.TrimSpace(accept) == "" {
-		return true
+		return 1
 	}
-	specificity, accepted := 0, false
+	mainType, _, _ := strings.Cut(mediaType, "/")
+	specificity, weight := 0, 0.0
 	for element := range strings.SplitSeq(accept, ",") {
-		mediaType, params, err := mime.ParseMediaType(element)
+		mediaRange, params, err := mime.ParseMediaType(element)
 		if err != nil {
 			continue
 		}
 		var s int
-		switch mediaType {
+		switch mediaRange {
 		case "*/*":
 			s = 1
-		case "application/*":
+		case mainType + "/*":
 			s = 2
-		case jsonType:
+		case mediaType:
 			s = 3
 		}
 		if s > specificity {
-			specificity, accepted = s, quality(params["q"]) > 0
+			specificity, weight = s, quality(params["q"])
 		}
 	}
-	return accepted
+	return weight
 }
 
 // quality reads a weight; a missing or unreadable one is 1.

@@ -12,16 +12,24 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/buildinfo"
+	"bookshelf/app/internal/idempotency"
 	"bookshelf/app/internal/ratelimit"
 )
 
-// Store keeps the books. Errors are those of package book; any other error is answered with a 500.
+// Store keeps the books. Errors are those of packages book and idempotency; any other error is answered with a 500.
 type Store interface {
 	Create(ctx context.Context, d book.Draft) (book.Book, error)
+	CreateOnce(
+		ctx context.Context, d book.Draft, r idempotency.Request, respond func(book.Book) (idempotency.Response, error),
+	) (response idempotency.Response, replayed bool, err error)
 	Get(ctx context.Context, id int64) (book.Book, error)
 	List(ctx context.Context, q book.Query) ([]book.Book, *book.Position, error)
-	Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error)
-	Delete(ctx context.Context, id int64) error
+	Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error)
+	Modify(
+		ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
+	) (book.Book, error)
+	Export(ctx context.Context, yield func(book.Book) error) error
+	Delete(ctx context.Context, id int64, c book.Condition) error
 	History(ctx context.Context, id, before int64, limit int) (events []book.Event, more bool, err error)
 	Ready(ctx context.Context) error
 }
@@ -47,11 +55,21 @@ type Options struct {
 	RequestTimeout time.Duration // from a request's headers to its answer
 	ReadyTimeout   time.Duration // for the checks of /readyz
 	MaxBodyBytes   int64
+	Retention      time.Duration // of the responses to requests with an Idempotency-Key
 
 	MaxConnections       int      // that are open at the same time
 	MaxInFlight          int      // requests that are answered at the same time, probes aside
-	MaxBodyBytesInFlight int64    // of all their bodies and answers together
+	MaxBodyBytesInFlight int64    // of all their bodies and answers together, files of books aside
 	CORSOrigins          []string // whose pages may use the API; "*" for all, empty for none
+
+	Importer        Importer
+	MaxImportBytes  int64
+	MaxTransfers    int           // exports and imports at once
+	TransferTimeout time.Duration // for the whole of one
+	ReadTimeout     time.Duration // for a piece of one to arrive
+	WriteTimeout    time.Duration // for a piece of one to be taken
+
+	RequireIfMatch bool // refuse changes of a book that do not say which version they are meant for
 }
 
 // API answers the requests of clients and of probes.
@@ -60,8 +78,9 @@ type API struct {
 
 	draining    atomic.Bool
 	connections connections
-	requests    *capacity // that are being answered
-	bodies      *capacity // bytes of their bodies and of those of their answers
+	requests    *capacity     // that are being answered
+	bodies      *capacity     // bytes of their bodies and of those of their answers
+	transfers   chan struct{} // holds one element for each that is under way
 	handler     http.Handler
 }
 
@@ -70,6 +89,7 @@ func New(options Options) *API {
 	a := &API{
 		Options:  options,
 		requests: newCapacity(int64(options.MaxInFlight)), bodies: newCapacity(options.MaxBodyBytesInFlight),
+		transfers: make(chan struct{}, options.MaxTransfers),
 	}
 	a.connections.open = newCapacity(int64(options.MaxConnections))
 	// The first is the outermost. All of them wrap the router from outside: middleware of the router would not run for a

@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/idempotency"
 )
 
 // bookResponse is a book as clients see it. Every member is always there; null means "not known".
@@ -52,7 +54,7 @@ func orNull(s string) *string {
 	return &s
 }
 
-// handleBookList answers 200 with a page, or 400, 406, 503.
+// handleBookList answers 200 with a page, or 304, 400, 406, 412, 503.
 func (a *API) handleBookList() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := requireAcceptable(r); err != nil {
@@ -75,17 +77,22 @@ func (a *API) handleBookList() http.Handler {
 			page.NextCursor = &cursor
 			w.Header().Set("Link", nextLink(r.URL, cursor))
 		}
-		return writeJSON(w, http.StatusOK, page)
+		return writeRead(w, r, page, contentTag)
 	})
 }
 
-// handleBookCreate answers 201 with the book and its Location, or 400, 406, 408, 409, 413, 415, 422, 503.
+// handleBookCreate answers 201 with the book and its Location, or 400, 406, 408, 409, 413, 415, 422, 503. With an
+// Idempotency-Key, a request that comes again is answered as the first time.
 func (a *API) handleBookCreate() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := refuseParameters(r.URL.RawQuery); err != nil {
 			return err
 		}
-		draft, err := a.readDraft(w, r)
+		keys := r.Header.Values(idempotency.Header)
+		if len(keys) > 0 {
+			return a.createOnce(w, r, keys)
+		}
+		draft, _, err := a.readDraft(w, r)
 		if err != nil {
 			return err
 		}
@@ -93,12 +100,64 @@ func (a *API) handleBookCreate() http.Handler {
 		if err != nil {
 			return err
 		}
-		w.Header().Set("Location", booksPath+"/"+strconv.FormatInt(created.ID, 10))
-		return writeJSON(w, http.StatusCreated, toResponse(created))
+		answer, err := createdResponse(created)
+		if err != nil {
+			return err
+		}
+		return writeResponse(w, answer)
 	})
 }
 
-// handleBookGet answers 200 with the book, or 400, 404, 406, 503.
+// createOnce creates a book, or finds that a request with the key has done so.
+func (a *API) createOnce(w http.ResponseWriter, r *http.Request, keys []string) error {
+	key, err := idempotency.Parse(keys)
+	if err != nil {
+		return invalidHeader(idempotency.Header, err.Error())
+	}
+	draft, body, err := a.readDraft(w, r)
+	if err != nil {
+		return err
+	}
+	answer, replayed, err := a.Store.CreateOnce(r.Context(), draft, idempotency.Request{
+		Scope:       book.ActorFrom(r.Context(), book.Anonymous).TokenID,
+		Key:         key,
+		Fingerprint: idempotency.Fingerprint(body),
+		Retention:   a.Retention,
+	}, createdResponse)
+	if err != nil {
+		return err
+	}
+	if replayed {
+		w.Header().Set("Idempotency-Replayed", "true")
+	}
+	return writeResponse(w, answer)
+}
+
+// createdResponse is the answer to a request that has created b.
+func createdResponse(b book.Book) (idempotency.Response, error) {
+	body, err := encode(toResponse(b))
+	return idempotency.Response{
+		Status: http.StatusCreated,
+		Header: http.Header{
+			"Content-Type": {jsonType},
+			"Etag":         {versionTag(b.Version).String()},
+			"Location":     {locationOf(b)},
+		},
+		Body: body,
+	}, err
+}
+
+// writeResponse sends a response as it was put together, now or then.
+func writeResponse(w http.ResponseWriter, answer idempotency.Response) error {
+	if err := hold(w, answer.Body); err != nil {
+		return err
+	}
+	maps.Copy(w.Header(), answer.Header)
+	send(w, answer.Status, answer.Header.Get("Content-Type"), answer.Body)
+	return nil
+}
+
+// handleBookGet answers 200 with the book, or 304, 400, 404, 406, 412, 503.
 func (a *API) handleBookGet() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
@@ -112,38 +171,91 @@ func (a *API) handleBookGet() http.Handler {
 		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, toResponse(found))
+		return writeRead(w, r, toResponse(found), func([]byte) entityTag { return versionTag(found.Version) })
 	})
 }
 
-// handleBookReplace answers 200 with the book as it is now, or what creating answers, or 404. It never creates: IDs are the
-// server's.
+// handleBookReplace answers 200 with the book as it is now, or what creating answers, or 404, 412, 428. It never creates:
+// IDs are the server's.
 func (a *API) handleBookReplace() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
 		if err != nil {
 			return err
 		}
-		draft, err := a.readDraft(w, r)
+		condition, err := a.ofChange(r.Header)
 		if err != nil {
 			return err
 		}
-		replaced, err := a.Store.Replace(r.Context(), id, draft)
+		draft, _, err := a.readDraft(w, r)
 		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, toResponse(replaced))
+		replaced, err := a.Store.Replace(r.Context(), id, draft, condition)
+		if err != nil {
+			return err
+		}
+		return writeChanged(w, replaced)
 	})
 }
 
-// handleBookDelete answers 204, or 400, 404, 503. It looks at no Accept header, since there is nothing to represent.
+// handleBookPatch changes the members that a merge patch (RFC 7396) names, and answers as replacing does. The rules of a
+// book apply to what the patch makes of it, as a whole.
+func (a *API) handleBookPatch() http.Handler {
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		id, err := readTarget(r)
+		if err != nil {
+			return err
+		}
+		condition, err := a.ofChange(r.Header)
+		if err != nil {
+			return err
+		}
+		if err := requireAcceptable(r); err != nil {
+			return err
+		}
+		body, err := a.readBody(w, r, patchType, a.MaxBodyBytes)
+		if err != nil {
+			return err
+		}
+		patch, err := decodePatch(body)
+		if err != nil {
+			return err
+		}
+		modified, err := a.Store.Modify(r.Context(), id, condition, func(b book.Book) (book.Draft, error) {
+			return patch.apply(b.Draft()).Normalize(a.Now())
+		})
+		if err != nil {
+			return err
+		}
+		return writeChanged(w, modified)
+	})
+}
+
+// writeChanged answers 200 with a book as a change has left it. RFC 9110, section 9.3.4, keeps the tag of what a PUT has
+// stored from clients that would take it for the tag of what they sent; Content-Location says that it is the tag of the
+// representation in the answer (section 8.7).
+func writeChanged(w http.ResponseWriter, b book.Book) error {
+	w.Header().Set("ETag", versionTag(b.Version).String())
+	w.Header().Set("Content-Location", locationOf(b))
+	return writeJSON(w, http.StatusOK, toResponse(b))
+}
+
+// locationOf is the path of a book.
+func locationOf(b book.Book) string { return booksPath + "/" + strconv.FormatInt(b.ID, 10) }
+
+// handleBookDelete answers 204, or 400, 404, 412, 428, 503. It looks at no Accept header, since there is nothing to represent.
 func (a *API) handleBookDelete() http.Handler {
 	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
 		if err != nil {
 			return err
 		}
-		if err := a.Store.Delete(r.Context(), id); err != nil {
+		condition, err := a.ofChange(r.Header)
+		if err != nil {
+			return err
+		}
+		if err := a.Store.Delete(r.Context(), id, condition); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -170,17 +282,16 @@ func pathID(r *http.Request) (int64, error) {
 }
 
 // readDraft reads the body of a create or a replace, and checks it by the rules of package book.
-func (a *API) readDraft(w http.ResponseWriter, r *http.Request) (book.Draft, error) {
+func (a *API) readDraft(w http.ResponseWriter, r *http.Request) (draft book.Draft, body []byte, err error) {
 	if err := requireAcceptable(r); err != nil {
-		return book.Draft{}, err
+		return book.Draft{}, nil, err
 	}
-	body, err := a.readBody(w, r, a.MaxBodyBytes)
-	if err != nil {
-		return book.Draft{}, err
+	if body, err = a.readBody(w, r, jsonType, a.MaxBodyBytes); err != nil {
+		return book.Draft{}, nil, err
 	}
-	draft, err := decodeDraft(body)
-	if err != nil {
-		return book.Draft{}, err
+	if draft, err = decodeDraft(body); err != nil {
+		return book.Draft{}, nil, err
 	}
-	return draft.Normalize(a.Now())
+	draft, err = draft.Normalize(a.Now())
+	return draft, body, err
 }

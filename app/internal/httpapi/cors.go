@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/rs/cors"
+
+	"bookshelf/app/internal/idempotency"
 )
 
 // corsMaxAge is how long a browser may remember what it was told, in seconds.
@@ -22,11 +24,11 @@ func (a *API) withCORS(next http.Handler) http.Handler {
 			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 		},
 		AllowedHeaders: []string{
-			"Accept", "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", requestIDHeader,
+			"Accept", "Authorization", "Content-Type", idempotency.Header, "If-Match", "If-None-Match", requestIDHeader,
 		},
 		ExposedHeaders: []string{
-			"Allow", "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate",
-			"X-Bookshelf-Version", requestIDHeader,
+			acceptPatch, "Allow", "Content-Disposition", "Content-Location", "ETag", "Idempotency-Replayed", "Link", "Location",
+			"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Bookshelf-Version", requestIDHeader,
 		},
 		MaxAge: corsMaxAge,
 		// The answer to OPTIONS is the router's, as without a browser.

@@ -22,6 +22,8 @@ type cursor struct {
 	ID      int64  `json:"i"`
 	Title   string `json:"t,omitempty"`
 	Year    *int   `json:"y,omitempty"`
+
+	Rank float32 `json:"r,omitempty"`
 }
 
 // errForeignCursor is told to who sends a cursor that was made up.
@@ -60,7 +62,7 @@ func openCursor(list, text string) (cursor, error) {
 
 // encodeCursor returns the text that continues the list of q behind position p. q must be in canonical form.
 func encodeCursor(q book.Query, p book.Position) string {
-	return cursor{List: fingerprint(q), ID: p.ID, Title: p.Title, Year: p.Year}.seal()
+	return cursor{List: fingerprint(q), ID: p.ID, Title: p.Title, Year: p.Year, Rank: p.Rank}.seal()
 }
 
 // decodeCursor is the inverse of encodeCursor for the same list, and refuses everything else.
@@ -69,7 +71,7 @@ func decodeCursor(q book.Query, text string) (*book.Position, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := book.Position{ID: c.ID, Title: c.Title, Year: c.Year}
+	p := book.Position{ID: c.ID, Title: c.Title, Year: c.Year, Rank: c.Rank}
 	q.After = &p
 	if _, err := q.Normalize(); err != nil {
 		return nil, errForeignCursor
@@ -86,5 +88,9 @@ func fingerprint(q book.Query) string {
 	h := fnv.New64a()
 	// Quoting keeps ("a", "b") and ("ab", "") apart.
 	fmt.Fprintf(h, "%d %t %q %q %q %q %q", q.Sort.Key, q.Sort.Descending, q.Author, q.Title, q.ISBN, year, q.Language)
+	if q.Text != "" || q.AuthorPrefix != "" {
+		// Only then, so that cursors from before there was a search stay those of their lists.
+		fmt.Fprintf(h, " %q %q", q.Text, q.AuthorPrefix)
+	}
 	return strconv.FormatUint(h.Sum64(), 36)
 }

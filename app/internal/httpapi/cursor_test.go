@@ -18,6 +18,7 @@ func TestCursorComesBackAsItWas(t *testing.T) {
 	t.Parallel()
 	byTitle := book.Query{Limit: 1, Sort: book.Sort{Key: book.ByTitle}}
 	byYear := book.Query{Limit: 1, Sort: book.Sort{Key: book.ByYear, Descending: true}, Author: "x"}
+	byRank := book.Query{Limit: 1, Sort: book.Sort{Key: book.ByRelevance}, Text: "x"}
 	tests := []struct {
 		query    book.Query
 		position book.Position
@@ -29,6 +30,10 @@ func TestCursorComesBackAsItWas(t *testing.T) {
 		{byYear, book.Position{ID: 3, Year: new(-3000)}},
 		{byYear, book.Position{ID: 3, Year: new(0)}},
 		{byYear, book.Position{ID: 3}},
+		{byRank, book.Position{ID: 4, Rank: 0.6079271}},
+		{byRank, book.Position{ID: 4, Rank: math.SmallestNonzeroFloat32}},
+		{byRank, book.Position{ID: 4, Rank: math.MaxFloat32}},
+		{byRank, book.Position{ID: 4}},
 	}
 	for _, test := range tests {
 		text := encodeCursor(test.query, test.position)
@@ -67,6 +72,8 @@ func TestCursorIsBoundToItsList(t *testing.T) {
 		"no year":                         func(q *book.Query) { q.Year = nil },
 		"year 0":                          func(q *book.Query) { q.Year = new(0) },
 		"another language":                func(q *book.Query) { q.Language = "de" },
+		"a text to search for":            func(q *book.Query) { q.Text = "x" },
+		"the beginning of a name":         func(q *book.Query) { q.AuthorPrefix = "x" },
 	} {
 		q := base()
 		change(&q)
@@ -96,6 +103,8 @@ func TestForgedCursorsAreRefused(t *testing.T) {
 		"a title too long":        seal(`{"v":1,"l":%q,"i":1,"t":%q}`, list, strings.Repeat("x", book.MaxTitleLen+1)),
 		"a NUL in the title":      seal(`{"v":1,"l":%q,"i":1,"t":"\u0000"}`, list),
 		"a title that is no text": seal("{\"v\":1,\"l\":%q,\"i\":1,\"t\":\"\xff\"}", list),
+		"a negative rank":         seal(`{"v":1,"l":%q,"i":1,"r":-1}`, list),
+		"a rank beyond 32 bits":   seal(`{"v":1,"l":%q,"i":1,"r":1e39}`, list),
 		"a year out of range":     seal(`{"v":1,"l":%q,"i":1,"y":10000}`, list),
 	} {
 		if p, err := decodeCursor(q, text); err == nil {
@@ -138,14 +147,20 @@ func TestFollowingTheCursorReadsEveryBookOnce(t *testing.T) {
 func FuzzDecodeCursor(f *testing.F) {
 	for _, sort := range sorts {
 		q := book.Query{Limit: 1, Sort: sort.sort}
+		if sort.sort.Key == book.ByRelevance {
+			q.Text = "x"
+		}
 		f.Add(encodeCursor(q, book.Position{ID: 1}), "", sort.name)
-		f.Add(encodeCursor(q, book.Position{ID: 1, Title: "x", Year: new(3)}), "a", sort.name)
+		f.Add(encodeCursor(q, book.Position{ID: 1, Title: "x", Year: new(3), Rank: 0.5}), "a", sort.name)
 	}
 	f.Add("e30", "", "id")
 	f.Fuzz(func(t *testing.T, text, author, sort string) {
 		values := url.Values{"cursor": {text}, "sort": {sort}}
 		if author != "" {
 			values.Set("author", author)
+		}
+		if sort == "relevance" {
+			values.Set("q", "x")
 		}
 		q, err := parseListQuery(values.Encode())
 		if err != nil {

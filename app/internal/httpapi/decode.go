@@ -28,84 +28,140 @@ const (
 	maxNameLen  = 100 // bytes
 )
 
-// readBody returns the body of a JSON request of at most maxBytes bytes.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, error) {
-	if err := requireJSON(r.Header); err != nil {
+// readBody returns the body of a request of at most maxBytes bytes, which must be of the given type of JSON.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request, wantType string, maxBytes int64) ([]byte, error) {
+	if err := requireJSON(r.Header, wantType); err != nil {
 		return nil, err
 	}
-	tooLarge := &apiError{
+	if r.ContentLength > maxBytes {
+		return nil, bodyTooLarge(maxBytes)
+	}
+	in := infoFrom(r.Context())
+	a.retire(in)
+	body, err := io.ReadAll(http.MaxBytesReader(w, &heldBody{ReadCloser: r.Body, api: a, in: in}, maxBytes))
+	if errors.Is(r.Context().Err(), context.DeadlineExceeded) && !isTooLarge(err) {
+		err = errors.Join(os.ErrDeadlineExceeded, err) // it may have come to its end, but after the request's deadline
+	}
+	if err != nil {
+		return nil, bodyProblem(err, maxBytes)
+	}
+	return body, a.admit(in)
+}
+
+// bodyTooLarge is the 413 for a body of more than maxBytes.
+func bodyTooLarge(maxBytes int64) error {
+	return &apiError{
 		kind:   kindBodyTooLarge,
 		detail: fmt.Sprintf("The request body must not be larger than %d bytes.", maxBytes),
 		// What is left of the body would have to be read before the connection could be used again.
 		header: http.Header{"Connection": {"close"}},
 	}
-	if r.ContentLength > maxBytes {
-		return nil, tooLarge
-	}
-	in := infoFrom(r.Context())
-	a.retire(in)
-	body, err := io.ReadAll(http.MaxBytesReader(w, &heldBody{ReadCloser: r.Body, api: a, in: in}, maxBytes))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge
+}
+
+// bodyProblem says how a body is answered that could not be read to its end.
+func bodyProblem(err error, maxBytes int64) error {
+	if isTooLarge(err) {
+		return bodyTooLarge(maxBytes)
 	}
 	if overloaded, ok := errors.AsType[*apiError](err); ok {
-		return nil, overloaded
+		return overloaded
 	}
-	// Either the connection's deadline cut the body off, or it came to its end after the request's deadline.
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(r.Context().Err(), context.DeadlineExceeded) {
-		return nil, &apiError{
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &apiError{
 			kind:   kindRequestTimeout,
 			detail: "The request body did not arrive in time.",
 			header: http.Header{"Connection": {"close"}},
 			cause:  err,
 		}
 	}
-	if err != nil {
-		return nil, &apiError{kind: kindMalformedBody, detail: "The request body could not be read to its end.", cause: err}
-	}
-	return body, a.admit(in)
+	return &apiError{kind: kindMalformedBody, detail: "The request body could not be read to its end.", cause: err}
 }
 
-// requireJSON accepts application/json in UTF-8, the only encoding that JSON has between systems (RFC 8259, section 8.1).
-func requireJSON(h http.Header) error {
-	unsupported := func(detail string) error {
-		return &apiError{kind: kindUnsupportedMediaType, detail: detail}
+// isTooLarge reports whether a body was cut off by its limit.
+func isTooLarge(err error) bool {
+	_, ok := errors.AsType[*http.MaxBytesError](err)
+	return ok
+}
+
+// requireJSON accepts the given type of JSON.
+func requireJSON(h http.Header, wantType string) error {
+	_, err := requireType(h, wantType)
+	if e, ok := errors.AsType[*apiError](err); ok && wantType == patchType {
+		e.header = http.Header{acceptPatch: {patchType}} // RFC 5789, section 2.2
 	}
+	return err
+}
+
+// requireType accepts one of the given types in UTF-8, which is the only encoding that JSON has between systems (RFC 8259,
+// section 8.1) and the one that CSV has here.
+func requireType(h http.Header, wanted ...string) (mediaType string, err error) {
+	unsupported := func(format string, args ...any) error {
+		return &apiError{kind: kindUnsupportedMediaType, detail: fmt.Sprintf(format, args...)}
+	}
+	types := strings.Join(wanted, " or ")
 	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return unsupported(fmt.Sprintf("The request body must not be compressed, Content-Encoding is %q.", coding))
+		return "", unsupported("The request body must not be compressed, Content-Encoding is %q.", coding)
 	}
 	values := h.Values("Content-Type")
 	if len(values) != 1 {
-		return unsupported("The request must have one Content-Type: " + jsonType + ".")
+		return "", unsupported("The request must have one Content-Type: %s.", types)
 	}
 	mediaType, params, err := mime.ParseMediaType(values[0])
-	if err != nil || mediaType != jsonType {
-		return unsupported(fmt.Sprintf("The request body must be %s, Content-Type is %q.", jsonType, values[0]))
+	if err != nil || !slices.Contains(wanted, mediaType) {
+		return "", unsupported("The request body must be %s, Content-Type is %q.", types, values[0])
 	}
 	for name, value := range params {
-		if name != "charset" || !strings.EqualFold(value, "utf-8") {
-			return unsupported(fmt.Sprintf("The only parameter that Content-Type may have is charset=utf-8, it has %s=%q.", name, value))
+		switch {
+		case name == "charset" && strings.EqualFold(value, "utf-8"):
+		case name == "header" && strings.EqualFold(value, "present") && mediaType == csvType: // RFC 4180, section 3
+		default:
+			return "", unsupported("The only parameter that Content-Type may have is charset=utf-8, it has %s=%q.", name, value)
 		}
 	}
-	return nil
+	return mediaType, nil
 }
 
 // draftReader reads a book.Draft from JSON token by token. encoding/json would take the last of repeated members, match
 // names in any case and replace bytes that are not UTF-8, all in silence.
 type draftReader struct {
 	body   []byte
+	patch  bool // null is allowed everywhere: it removes a member
 	dec    *json.Decoder
 	errors []fieldError
 }
 
-// draftMembers are the members that a client may send, each with what reads it.
-var draftMembers = map[string]func(*draftReader, *book.Draft) error{
-	"title":          func(d *draftReader, b *book.Draft) error { return d.text("/title", false, &b.Title) },
-	"authors":        func(d *draftReader, b *book.Draft) error { return d.texts("/authors", &b.Authors) },
-	"isbn13":         func(d *draftReader, b *book.Draft) error { return d.text("/isbn13", true, &b.ISBN) },
-	"published_year": func(d *draftReader, b *book.Draft) error { return d.year("/published_year", &b.PublishedYear) },
-	"language":       func(d *draftReader, b *book.Draft) error { return d.text("/language", true, &b.Language) },
-	"description":    func(d *draftReader, b *book.Draft) error { return d.text("/description", true, &b.Description) },
+// draftMember is a member that a client may send.
+type draftMember struct {
+	read func(*draftReader, *book.Draft) error
+	copy func(dst, src *book.Draft)
+}
+
+// draftMembers are all of them.
+var draftMembers = map[string]draftMember{
+	"title": {
+		read: func(d *draftReader, b *book.Draft) error { return d.text("/title", d.patch, &b.Title) },
+		copy: func(dst, src *book.Draft) { dst.Title = src.Title },
+	},
+	"authors": {
+		read: func(d *draftReader, b *book.Draft) error { return d.texts("/authors", &b.Authors) },
+		copy: func(dst, src *book.Draft) { dst.Authors = src.Authors },
+	},
+	"isbn13": {
+		read: func(d *draftReader, b *book.Draft) error { return d.text("/isbn13", true, &b.ISBN) },
+		copy: func(dst, src *book.Draft) { dst.ISBN = src.ISBN },
+	},
+	"published_year": {
+		read: func(d *draftReader, b *book.Draft) error { return d.year("/published_year", &b.PublishedYear) },
+		copy: func(dst, src *book.Draft) { dst.PublishedYear = src.PublishedYear },
+	},
+	"language": {
+		read: func(d *draftReader, b *book.Draft) error { return d.text("/language", true, &b.Language) },
+		copy: func(dst, src *book.Draft) { dst.Language = src.Language },
+	},
+	"description": {
+		read: func(d *draftReader, b *book.Draft) error { return d.text("/description", true, &b.Description) },
+		copy: func(dst, src *book.Draft) { dst.Description = src.Description },
+	},
 }
 
 // readOnlyMembers are those of a book that only the server sets. They get a message of their own, because clients send
@@ -115,23 +171,54 @@ var readOnlyMembers = []string{"id", "version", "created_at", "updated_at"}
 // decodeDraft reads one JSON object. Its error is a 400: either the first place where the text is not JSON, or every
 // member that is unknown, repeated or of a wrong type.
 func decodeDraft(body []byte) (book.Draft, error) {
-	if i := invalidUTF8(body); i >= 0 {
-		return book.Draft{}, malformed(fmt.Sprintf("The request body is not valid UTF-8: see byte %d.", i))
+	d := &draftReader{body: body}
+	draft, _, err := d.decode()
+	return draft, err
+}
+
+// draftPatch is a merge patch for a book (RFC 7396).
+type draftPatch struct {
+	members map[string]bool // that the patch names
+	values  book.Draft      // of those members; one that is null has its zero value
+}
+
+// decodePatch is as strict as decodeDraft. RFC 7396 would add members that a book does not have, which would not be kept.
+func decodePatch(body []byte) (draftPatch, error) {
+	d := &draftReader{body: body, patch: true}
+	values, members, err := d.decode()
+	return draftPatch{members: members, values: values}, err
+}
+
+// apply returns d with the members that the patch names.
+func (p draftPatch) apply(d book.Draft) book.Draft {
+	for name := range p.members {
+		draftMembers[name].copy(&d, &p.values)
 	}
-	d := &draftReader{body: body, dec: json.NewDecoder(bytes.NewReader(body))}
+	return d
+}
+
+// decode reads the body to its end and returns which members it names.
+func (d *draftReader) decode() (draft book.Draft, members map[string]bool, err error) {
+	if i := invalidUTF8(d.body); i >= 0 {
+		return book.Draft{}, nil, malformed(fmt.Sprintf("The request body is not valid UTF-8: see byte %d.", i))
+	}
+	d.dec = json.NewDecoder(bytes.NewReader(d.body))
 	d.dec.UseNumber()
-	var draft book.Draft
-	if err := d.object(&draft); err != nil {
-		return book.Draft{}, err
+	members = map[string]bool{}
+	if err := d.object(members, &draft); err != nil {
+		return book.Draft{}, nil, err
 	}
 	end := d.dec.InputOffset()
 	if _, err := d.dec.Token(); !errors.Is(err, io.EOF) {
-		return book.Draft{}, malformed(fmt.Sprintf("The request body must end after one JSON object; there is more from byte %d on.", end))
+		return book.Draft{}, nil, malformed(
+			fmt.Sprintf("The request body must end after one JSON object; there is more from byte %d on.", end))
 	}
 	if len(d.errors) > 0 {
-		return book.Draft{}, &apiError{kind: kindMalformedBody, detail: "The request body is not a book: see the members listed.", errors: d.errors}
+		return book.Draft{}, nil, &apiError{
+			kind: kindMalformedBody, detail: "The request body is not a book: see the members listed.", errors: d.errors,
+		}
 	}
-	return draft, nil
+	return draft, members, nil
 }
 
 // malformed is for a body that cannot be read any further.
@@ -178,7 +265,7 @@ func (d *draftReader) next() (json.Token, []byte, error) {
 }
 
 // object reads the whole body. It returns an error only where reading cannot go on; all else is noted.
-func (d *draftReader) object(draft *book.Draft) error {
+func (d *draftReader) object(seen map[string]bool, draft *book.Draft) error {
 	token, _, err := d.next()
 	if err != nil {
 		return err
@@ -186,7 +273,6 @@ func (d *draftReader) object(draft *book.Draft) error {
 	if token != json.Delim('{') {
 		return malformed("The request body must be a JSON object, is " + describe(token) + ".")
 	}
-	seen := map[string]bool{}
 	for d.dec.More() {
 		token, raw, err := d.next()
 		if err != nil {
@@ -213,14 +299,14 @@ func (d *draftReader) member(name string, seen map[string]bool, draft *book.Draf
 	if len(pointer) > maxNameLen {
 		pointer = strings.ToValidUTF8(pointer[:maxNameLen], "") + "…"
 	}
-	read, known := draftMembers[name]
+	known, ok := draftMembers[name]
 	switch {
-	case known && seen[name]:
+	case ok && seen[name]:
 		d.mistake(pointer, "must not be given twice")
 		return d.skip()
-	case known:
+	case ok:
 		seen[name] = true
-		return read(d, draft)
+		return known.read(d, draft)
 	case slices.Contains(readOnlyMembers, name):
 		d.mistake(pointer, "is set by the server and cannot be sent")
 		return d.skip()
@@ -255,11 +341,14 @@ func (d *draftReader) text(pointer string, optional bool, dst *string) error {
 	return d.wrongType(pointer, "a string", token)
 }
 
-// texts reads an array of strings. An empty one is not nil: whether that is allowed is for the rules of a book to say.
+// texts reads an array of strings, in a patch also null, which means nil. An empty one is not nil: whether that is allowed is for the rules of a book to say.
 func (d *draftReader) texts(pointer string, dst *[]string) error {
 	token, _, err := d.next()
 	if err != nil {
 		return err
+	}
+	if token == nil && d.patch {
+		return nil
 	}
 	if token != json.Delim('[') {
 		return d.wrongType(pointer, "an array of strings", token)

@@ -152,7 +152,7 @@ func TestContentType(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := requireJSON(test.header)
+			err := requireJSON(test.header, jsonType)
 			if e, ok := errors.AsType[*apiError](err); err == nil != test.ok || ok && e.kind != kindUnsupportedMediaType {
 				t.Errorf("error = %v, want none: %t", err, test.ok)
 			}
@@ -182,7 +182,7 @@ func TestAccept(t *testing.T) {
 		";;;, */*":                                       true,
 	}
 	for accept, want := range tests {
-		if got := acceptsJSON(accept); got != want {
+		if got := acceptance([]string{accept}, jsonType) > 0; got != want {
 			t.Errorf("Accept %q: acceptable = %t, want %t", accept, got, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -97,19 +98,29 @@ func TestDocumentationListsEveryProblem(t *testing.T) {
 
 func TestDocumentationListsEveryParameter(t *testing.T) {
 	t.Parallel()
-	_, section, _ := strings.Cut(apiPage(t), "## List books")
-	section, _, _ = strings.Cut(section, "```")
-	var documented []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z]+)` \\|").FindAllStringSubmatch(section, -1) {
-		documented = append(documented, m[1])
+	for heading, known := range map[string][]string{
+		"## List books":   slices.Sorted(maps.Keys(listParameters)),
+		"## Import books": slices.Sorted(maps.Keys(importParameters)),
+	} {
+		_, section, _ := strings.Cut(apiPage(t), heading)
+		section, _, _ = strings.Cut(section, "Answers `200`")
+		var documented []string
+		for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(section, -1) {
+			documented = append(documented, m[1])
+		}
+		slices.Sort(documented)
+		if diff := gocmp.Diff(documented, known); diff != "" {
+			t.Errorf("%s (-documented +known):\n%s", heading, diff)
+		}
 	}
-	slices.Sort(documented)
-	var known []string
-	for name := range listParameters {
-		known = append(known, name)
-	}
-	slices.Sort(known)
-	if diff := gocmp.Diff(documented, known); diff != "" {
-		t.Errorf("(-documented +known):\n%s", diff)
+}
+
+func TestDocumentationListsEveryRoute(t *testing.T) {
+	t.Parallel()
+	page := apiPage(t)
+	for _, r := range setup(t).api.routes() {
+		if operation := "`" + r.method + " " + r.template + "`"; !strings.Contains(page, operation) {
+			t.Errorf("%s is not documented", operation)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 const (
 	jsonType    = "application/json"
+	patchType   = "application/merge-patch+json"
 	problemType = "application/problem+json"
 )
 
@@ -19,12 +20,18 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return err
 	}
-	if rec, ok := w.(*recorder); ok {
-		if err := rec.api.holdAnswer(rec.in, len(body)); err != nil {
-			return err
-		}
+	if err := hold(w, body); err != nil {
+		return err
 	}
 	send(w, status, jsonType, body)
+	return nil
+}
+
+// hold counts the body of an answer that is about to be sent. Its error is a 503; of the answer to a change, there is none.
+func hold(w http.ResponseWriter, body []byte) error {
+	if rec, ok := w.(*recorder); ok {
+		return rec.api.holdAnswer(rec.in, len(body))
+	}
 	return nil
 }
 

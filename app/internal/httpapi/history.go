@@ -3,9 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -40,11 +38,11 @@ func (a *API) handleBookHistory() http.Handler {
 		if err := requireAcceptable(r); err != nil {
 			return err
 		}
-		before, limit, err := parseHistoryQuery(r.URL.RawQuery, id)
+		query, err := parseHistoryQuery(r.URL.RawQuery, id)
 		if err != nil {
 			return err
 		}
-		events, more, err := a.Store.History(r.Context(), id, before, limit)
+		events, more, err := a.Store.History(r.Context(), id, query.before, query.limit)
 		if err != nil {
 			return err
 		}
@@ -56,7 +54,7 @@ func (a *API) handleBookHistory() http.Handler {
 			}
 		}
 		if more {
-			next := cursor{List: historyList(id), ID: events[len(events)-1].ID}.seal()
+			next := cursor{List: query.list, ID: events[len(events)-1].ID}.seal()
 			page.NextCursor = &next
 			w.Header().Set("Link", nextLink(r.URL, next))
 		}
@@ -67,37 +65,43 @@ func (a *API) handleBookHistory() http.Handler {
 // historyList identifies the list that a cursor belongs to. No fingerprint of a query has a space.
 func historyList(id int64) string { return "history " + strconv.FormatInt(id, 10) }
 
-// parseHistoryQuery reads the parameters of a book's history, or returns a 400 with every mistake. before is the event
-// behind which to go on, 0 for the newest.
-func parseHistoryQuery(raw string, id int64) (before int64, limit int, err error) {
-	values, err := parseValues(raw)
+// historyQuery is what the parameters of a book's history say.
+type historyQuery struct {
+	list   string // that a cursor must belong to
+	before int64  // the event behind which to go on; 0 for the newest
+	limit  int
+}
+
+// historyParameters are the parameters of a history, each with what it sets.
+var historyParameters = parameterTable[historyQuery]{
+	"cursor": (*historyQuery).setCursor,
+	"limit":  (*historyQuery).setLimit,
+}
+
+// parseHistoryQuery reads the parameters of a book's history, or returns a 400 with every mistake.
+func parseHistoryQuery(raw string, id int64) (historyQuery, error) {
+	q := historyQuery{list: historyList(id), limit: DefaultPageLimit}
+	return q, readParameters(&q, historyParameters, raw)
+}
+
+func (q *historyQuery) setCursor(value string) error {
+	c, err := openCursor(q.list, value)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	limit = DefaultPageLimit
-	var mistakes []fieldError
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		err := checkParameter(name, values[name], []string{"cursor", "limit"})
-		switch {
-		case err != nil:
-		case name == "limit":
-			if limit, err = wholeNumber(values[name][0]); err == nil && (limit < 1 || limit > book.MaxHistoryLimit) {
-				err = fmt.Errorf("must be from 1 to %d, is %d", book.MaxHistoryLimit, limit)
-			}
-		default:
-			var c cursor
-			if c, err = openCursor(historyList(id), values[name][0]); err == nil &&
-				(c.ID < 1 || c.Title != "" || c.Year != nil) {
-				err = errForeignCursor
-			}
-			before = c.ID
-		}
-		if err != nil {
-			mistakes = append(mistakes, fieldError{Parameter: name, Detail: err.Error()})
-		}
+	if c.ID < 1 || c.Title != "" || c.Year != nil || c.Rank != 0 {
+		return errForeignCursor
 	}
-	if len(mistakes) > 0 {
-		return 0, 0, invalidParameters(mistakes)
+	q.before = c.ID
+	return nil
+}
+
+func (q *historyQuery) setLimit(value string) (err error) {
+	if q.limit, err = wholeNumber(value); err != nil {
+		return err
 	}
-	return before, limit, nil
+	if q.limit < 1 || q.limit > book.MaxHistoryLimit {
+		return fmt.Errorf("must be from 1 to %d, is %d", book.MaxHistoryLimit, q.limit)
+	}
+	return nil
 }

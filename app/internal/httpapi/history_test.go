@@ -97,15 +97,15 @@ func FuzzParseHistoryQuery(f *testing.F) {
 	}
 	f.Add("limit=200&cursor="+cursor{List: historyList(7), ID: 3}.seal(), int64(7))
 	f.Fuzz(func(t *testing.T, raw string, id int64) {
-		before, limit, err := parseHistoryQuery(raw, id)
+		q, err := parseHistoryQuery(raw, id)
 		if err != nil {
 			if answer := translate(t.Context(), err); answer.kind.status != 400 {
 				t.Fatalf("error = %v, want a 400", err)
 			}
 			return
 		}
-		if before < 0 || limit < 1 || limit > book.MaxHistoryLimit {
-			t.Errorf("%q is read as %d changes before %d", raw, limit, before)
+		if q.before < 0 || q.limit < 1 || q.limit > book.MaxHistoryLimit {
+			t.Errorf("%q is read as %d changes before %d", raw, q.limit, q.before)
 		}
 	})
 }

@@ -24,6 +24,9 @@ type info struct {
 	held     int64  // bytes
 	status   int    // overrides the status that was sent, for the log and the metrics; 0 does not
 	err      error  // why the request failed, for the log
+
+	// connection ends when the client leaves, and not for want of time as the request's own context does.
+	connection context.Context
 }
 
 // infoKey is the context's key for the info; its type keeps other packages from meeting it.

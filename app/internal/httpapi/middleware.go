@@ -186,6 +186,7 @@ func (a *API) withRecovery(next http.Handler) http.Handler {
 // client can keep requests piling up.
 func (a *API) withDeadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		infoFrom(r.Context()).connection = r.Context()
 		ctx, cancel := context.WithTimeout(r.Context(), a.RequestTimeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))

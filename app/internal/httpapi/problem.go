@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/idempotency"
 )
 
 // problem is an RFC 9457 document, the body of every error.
@@ -18,12 +19,14 @@ type problem struct {
 	Detail   string       `json:"detail"`
 	Instance string       `json:"instance"`
 	Errors   []fieldError `json:"errors,omitempty"`
+	Report   any          `json:"report,omitempty"` // of an import that was refused
 }
 
-// fieldError is one mistake in a request: at a place in the body, or in a parameter of the query.
+// fieldError is one mistake in a request: at a place in the body, in a parameter of the query, or in a header.
 type fieldError struct {
 	Pointer   string `json:"pointer,omitempty"` // RFC 6901
 	Parameter string `json:"parameter,omitempty"`
+	Header    string `json:"header,omitempty"`
 	Detail    string `json:"detail"`
 }
 
@@ -41,6 +44,7 @@ const typePrefix = "urn:bookshelf:problem:"
 var (
 	kindMalformedBody        = kind{"malformed-body", "The request body cannot be read", http.StatusBadRequest}
 	kindInvalidParameter     = kind{"invalid-parameter", "A query parameter is not acceptable", http.StatusBadRequest}
+	kindInvalidHeader        = kind{"invalid-header", "A header is not acceptable", http.StatusBadRequest}
 	kindUnauthorized         = kind{"unauthorized", "A valid token is needed", http.StatusUnauthorized}
 	kindInsufficientScope    = kind{"insufficient-scope", "The token does not allow this", http.StatusForbidden}
 	kindBookNotFound         = kind{"book-not-found", "There is no such book", http.StatusNotFound}
@@ -49,18 +53,24 @@ var (
 	kindNotAcceptable        = kind{"not-acceptable", "No acceptable representation", http.StatusNotAcceptable}
 	kindRequestTimeout       = kind{"request-timeout", "The request took too long to arrive", http.StatusRequestTimeout}
 	kindISBNConflict         = kind{"isbn-conflict", "Another book has this ISBN", http.StatusConflict}
+	kindImportDuplicates     = kind{"import-duplicates", "The file has books that are there", http.StatusConflict}
+	kindKeyInUse             = kind{"idempotency-key-in-use", "The first request is under way", http.StatusConflict}
+	kindPreconditionFailed   = kind{"precondition-failed", "The book has another version", http.StatusPreconditionFailed}
 	kindBodyTooLarge         = kind{"body-too-large", "The request body is too large", http.StatusRequestEntityTooLarge}
 	kindUnsupportedMediaType = kind{"unsupported-media-type", "The request body's type is not supported", http.StatusUnsupportedMediaType}
 	kindInvalidBook          = kind{"invalid-book", "The book breaks a rule", http.StatusUnprocessableEntity}
+	kindKeyReused            = kind{"idempotency-key-reused", "The key is of another request", http.StatusUnprocessableEntity}
+	kindPreconditionRequired = kind{"precondition-required", "A condition is required", http.StatusPreconditionRequired}
 	kindRateLimited          = kind{"rate-limited", "Too many requests", http.StatusTooManyRequests}
 	kindInternal             = kind{"internal", "Internal error", http.StatusInternalServerError}
 	kindUnavailable          = kind{"unavailable", "The catalogue is unavailable", http.StatusServiceUnavailable}
 	kindOverloaded           = kind{"overloaded", "Too many requests at once", http.StatusServiceUnavailable}
 	kindTimeout              = kind{"timeout", "The answer took too long", http.StatusServiceUnavailable}
+	kindTooManyTransfers     = kind{"too-many-transfers", "Too many transfers are under way", http.StatusServiceUnavailable}
 	kindNotReady             = kind{"not-ready", "Not ready to serve", http.StatusServiceUnavailable}
 )
 
-// retryAfter is what every 503 advises, in seconds: time enough for a connection pool to recover or a release to finish.
+// retryAfter is what every 503 and an early repetition are advised, in seconds: time enough for a connection pool to recover or a release to finish.
 const retryAfter = "2"
 
 // apiError is an error that says itself how it is answered.
@@ -68,6 +78,7 @@ type apiError struct {
 	kind   kind
 	detail string // a sentence for the client
 	errors []fieldError
+	report any         // of an import
 	header http.Header // added to the response
 	cause  error       // for the log only
 }
@@ -76,7 +87,7 @@ type apiError struct {
 func (e *apiError) Error() string {
 	parts := []string{e.kind.name + ": " + e.detail}
 	for _, f := range e.errors {
-		parts = append(parts, f.Pointer+f.Parameter+" "+f.Detail)
+		parts = append(parts, f.Pointer+f.Parameter+f.Header+" "+f.Detail)
 	}
 	if e.cause != nil {
 		parts = append(parts, e.cause.Error())
@@ -116,6 +127,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Detail:   answer.detail,
 		Instance: "urn:request:" + in.id,
 		Errors:   answer.errors,
+		Report:   answer.report,
 	})
 }
 
@@ -137,8 +149,27 @@ func translate(ctx context.Context, err error) *apiError {
 		}
 	}
 	switch {
+	case errors.Is(err, errClientLeft):
+		return nil
 	case errors.Is(err, book.ErrNotFound):
 		return &apiError{kind: kindBookNotFound, detail: "There is no book with this ID."}
+	case errors.Is(err, book.ErrStale):
+		return &apiError{
+			kind:   kindPreconditionFailed,
+			detail: "The resource is not as If-Match or If-None-Match want it. Read it again before you decide; nothing was changed.",
+		}
+	case errors.Is(err, idempotency.ErrInFlight):
+		return &apiError{
+			kind:   kindKeyInUse,
+			detail: "A request with this Idempotency-Key is being worked on. Ask again shortly for its answer.",
+			header: http.Header{"Retry-After": {retryAfter}},
+		}
+	case errors.Is(err, idempotency.ErrReused):
+		return &apiError{
+			kind:   kindKeyReused,
+			detail: "This Idempotency-Key came with another body before. A new request needs a new key.",
+			errors: []fieldError{{Header: idempotency.Header, Detail: "must be new for another body"}},
+		}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):

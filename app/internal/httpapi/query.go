@@ -26,25 +26,28 @@ var sorts = []struct {
 	{"-title", book.Sort{Key: book.ByTitle, Descending: true}},
 	{"year", book.Sort{Key: book.ByYear}},
 	{"-year", book.Sort{Key: book.ByYear, Descending: true}},
+	{"relevance", book.Sort{Key: book.ByRelevance}},
 }
 
-// listQuery gathers the mistakes of a query string while it is read.
+// listQuery is what the parameters of a list say.
 type listQuery struct {
 	query  book.Query
+	sorted bool // by the client's choice
 	cursor string
-	errors []fieldError
 }
 
 // listParameters are the parameters of a list, each with what it sets.
-var listParameters = map[string]func(*listQuery, string) error{
-	"author":   func(l *listQuery, v string) error { l.query.Author = v; return nil },
-	"title":    func(l *listQuery, v string) error { l.query.Title = v; return nil },
-	"isbn":     func(l *listQuery, v string) error { l.query.ISBN = v; return nil },
-	"language": func(l *listQuery, v string) error { l.query.Language = v; return nil },
-	"cursor":   func(l *listQuery, v string) error { l.cursor = v; return nil },
-	"limit":    (*listQuery).setLimit,
-	"year":     (*listQuery).setYear,
-	"sort":     (*listQuery).setSort,
+var listParameters = parameterTable[listQuery]{
+	"q":             func(l *listQuery, v string) error { l.query.Text = v; return nil },
+	"author":        func(l *listQuery, v string) error { l.query.Author = v; return nil },
+	"author_prefix": func(l *listQuery, v string) error { l.query.AuthorPrefix = v; return nil },
+	"title":         func(l *listQuery, v string) error { l.query.Title = v; return nil },
+	"isbn":          func(l *listQuery, v string) error { l.query.ISBN = v; return nil },
+	"language":      func(l *listQuery, v string) error { l.query.Language = v; return nil },
+	"cursor":        func(l *listQuery, v string) error { l.cursor = v; return nil },
+	"limit":         (*listQuery).setLimit,
+	"year":          (*listQuery).setYear,
+	"sort":          (*listQuery).setSort,
 }
 
 func (l *listQuery) setLimit(value string) error {
@@ -72,6 +75,7 @@ func wholeNumber(value string) (int, error) {
 }
 
 func (l *listQuery) setSort(value string) error {
+	l.sorted = true
 	for _, s := range sorts {
 		if s.name == value {
 			l.query.Sort = s.sort
@@ -88,22 +92,20 @@ func (l *listQuery) setSort(value string) error {
 // parseListQuery reads the parameters of a list and returns the query in canonical form, or a 400 with every mistake in
 // it. Unknown and repeated parameters are mistakes: a misspelt filter would otherwise return every book.
 func parseListQuery(raw string) (book.Query, error) {
-	values, err := parseValues(raw)
+	l := listQuery{query: book.Query{Limit: DefaultPageLimit}}
+	mistakes, err := eachParameter(&l, listParameters, raw)
 	if err != nil {
 		return book.Query{}, err
 	}
-	l := listQuery{query: book.Query{Limit: DefaultPageLimit}}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if err := l.set(name, values[name]); err != nil {
-			l.errors = append(l.errors, fieldError{Parameter: name, Detail: err.Error()})
-		}
+	if l.query.Text != "" && !l.sorted {
+		l.query.Sort.Key = book.ByRelevance
 	}
 	query, err := l.query.Normalize()
 	if invalid, ok := errors.AsType[*book.InvalidError](err); ok {
-		l.errors = append(l.errors, parameters(invalid)...)
+		mistakes = append(mistakes, parameters(invalid)...)
 	}
-	if len(l.errors) > 0 {
-		return book.Query{}, invalidParameters(l.errors)
+	if len(mistakes) > 0 {
+		return book.Query{}, invalidParameters(mistakes)
 	}
 	if l.cursor == "" {
 		return query, nil
@@ -115,25 +117,57 @@ func parseListQuery(raw string) (book.Query, error) {
 	return query, nil
 }
 
-// set applies one parameter, whose values are all those that the query gave under its name.
-func (l *listQuery) set(name string, values []string) error {
-	if err := checkParameter(name, values, slices.Sorted(maps.Keys(listParameters))); err != nil {
-		return err
+// parameterTable holds the parameters that an operation has, each with what it sets.
+type parameterTable[T any] map[string]func(*T, string) error
+
+// eachParameter reads a query into dst and returns every mistake in it, or a 400 when it is no query at all.
+func eachParameter[T any](dst *T, known parameterTable[T], raw string) (mistakes []fieldError, err error) {
+	values, err := parseValues(raw)
+	if err != nil {
+		return nil, err
 	}
-	return listParameters[name](l, values[0])
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if err := known.set(dst, name, values[name]); err != nil {
+			mistakes = append(mistakes, fieldError{Parameter: name, Detail: err.Error()})
+		}
+	}
+	return mistakes, nil
 }
 
-// checkParameter makes sure that a parameter exists and has one value.
-func checkParameter(name string, values, known []string) error {
+// readParameters is eachParameter where there is nothing else to complain about.
+func readParameters[T any](dst *T, known parameterTable[T], raw string) error {
+	mistakes, err := eachParameter(dst, known, raw)
+	if err != nil || len(mistakes) == 0 {
+		return err
+	}
+	return invalidParameters(mistakes)
+}
+
+// set applies one parameter, whose values are all those that the query gave under its name.
+func (p parameterTable[T]) set(dst *T, name string, values []string) error {
+	set, known := p[name]
 	switch {
-	case !slices.Contains(known, name):
-		return fmt.Errorf("is not a parameter here; those are %s", strings.Join(known, ", "))
+	case !known:
+		return fmt.Errorf("is not a parameter here; those are %s", strings.Join(slices.Sorted(maps.Keys(p)), ", "))
 	case len(values) > 1:
 		return fmt.Errorf("must be given once, is given %d times", len(values))
 	case strings.TrimSpace(values[0]) == "": // would be no filter at all
 		return errors.New("must not be empty; leave it out")
 	}
-	return nil
+	return set(dst, values[0])
+}
+
+// oneOf reads one of a few words.
+func oneOf[T ~string](dst *T, value string, allowed ...T) error {
+	if slices.Contains(allowed, T(value)) {
+		*dst = T(value)
+		return nil
+	}
+	words := make([]string, len(allowed))
+	for i, word := range allowed {
+		words[i] = string(word)
+	}
+	return errors.New("must be one of " + strings.Join(words, ", "))
 }
 
 // refuseParameters is for the operations that take no query.

@@ -15,8 +15,13 @@ const (
 	booksPath   = "/api/v1/books"
 	bookPath    = booksPath + "/{id}"
 	historyPath = bookPath + "/history"
+	exportPath  = booksPath + "/export"
+	importPath  = booksPath + "/import"
 	livePath    = "/livez"
 	readyPath   = "/readyz"
+
+	// acceptPatch is the header that names the types which a PATCH may have.
+	acceptPatch = "Accept-Patch"
 
 	// unmatched is the route label of requests for which there is no route.
 	unmatched = "unmatched"
@@ -29,13 +34,17 @@ type route struct {
 	handler  http.Handler
 }
 
-// routes is the whole of the API. Its order does not matter: no two templates match the same path and method.
+// routes is the whole of the API. Its order does not matter: a path that is the template of one route is not matched by
+// the variables of another.
 func (a *API) routes() []route {
 	return []route{
 		{http.MethodGet, booksPath, a.handleBookList()},
 		{http.MethodPost, booksPath, a.handleBookCreate()},
+		{http.MethodGet, exportPath, a.handleBookExport()},
+		{http.MethodPost, importPath, a.handleBookImport()},
 		{http.MethodGet, bookPath, a.handleBookGet()},
 		{http.MethodPut, bookPath, a.handleBookReplace()},
+		{http.MethodPatch, bookPath, a.handleBookPatch()},
 		{http.MethodDelete, bookPath, a.handleBookDelete()},
 		{http.MethodGet, historyPath, a.handleBookHistory()},
 		{http.MethodGet, livePath, a.handleLive()},
@@ -46,31 +55,53 @@ func (a *API) routes() []route {
 
 // router dispatches by path and method, and answers what no route does.
 type router struct {
-	mux     *mux.Router
-	methods []string // all that any route has, sorted
+	fixed    *mux.Router // routes whose template is the path
+	variable *mux.Router // those with variables, for all other paths
+	paths    map[string]bool
+	methods  []string // all that any route has, sorted
 }
 
 func newRouter(api *API, routes []route) *router {
-	rt := &router{mux: mux.NewRouter()}
-	// Without these two, an unclean path is redirected with a 301, which turns a POST into a GET, and an encoded slash
-	// counts as a separator.
-	rt.mux.SkipClean(true)
-	rt.mux.UseEncodedPath()
+	rt := &router{paths: map[string]bool{}}
+	rt.fixed, rt.variable = rt.newTable(api), rt.newTable(api)
 	for _, r := range routes {
 		methods := []string{r.method}
 		if r.method == http.MethodGet {
 			methods = append(methods, http.MethodHead)
 		}
-		rt.mux.Handle(r.template, withRoute(r.template, api.guard(r, api.withAuth(r, r.handler)))).Methods(methods...)
+		table := rt.variable
+		if !strings.Contains(r.template, "{") {
+			table, rt.paths[r.template] = rt.fixed, true
+		}
+		table.Handle(r.template, withRoute(r.template, api.guard(r, api.withAuth(r, r.handler)))).Methods(methods...)
 		rt.methods = append(rt.methods, methods...)
 	}
 	slices.Sort(rt.methods)
 	rt.methods = slices.Compact(rt.methods)
-	rt.mux.NotFoundHandler = api.guard(route{}, api.handle(func(http.ResponseWriter, *http.Request) error {
+	return rt
+}
+
+// newTable returns an empty table of routes.
+func (rt *router) newTable(api *API) *mux.Router {
+	table := mux.NewRouter()
+	// Without these two, an unclean path is redirected with a 301, which turns a POST into a GET, and an encoded slash
+	// counts as a separator.
+	table.SkipClean(true)
+	table.UseEncodedPath()
+	table.NotFoundHandler = api.guard(route{}, api.handle(func(http.ResponseWriter, *http.Request) error {
 		return &apiError{kind: kindNoSuchResource, detail: "There is nothing at this path."}
 	}))
-	rt.mux.MethodNotAllowedHandler = api.guard(route{}, api.handle(rt.otherMethod))
-	return rt
+	table.MethodNotAllowedHandler = api.guard(route{}, api.handle(rt.otherMethod))
+	return table
+}
+
+// table returns the routes that a request is for. With all of them in one table, /books/export would be a book to every
+// method that an export does not have.
+func (rt *router) table(r *http.Request) *mux.Router {
+	if rt.paths[r.URL.EscapedPath()] {
+		return rt.fixed
+	}
+	return rt.variable
 }
 
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +110,7 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeAllow(w, rt.methods)
 		return
 	}
-	rt.mux.ServeHTTP(w, r)
+	rt.table(r).ServeHTTP(w, r)
 }
 
 // otherMethod answers a request whose path has routes, but none for its method: OPTIONS lists them, all else is a 405.
@@ -91,7 +122,7 @@ func (rt *router) otherMethod(w http.ResponseWriter, r *http.Request) error {
 		probe := *r
 		probe.Method = method
 		var match mux.RouteMatch
-		if !rt.mux.Match(&probe, &match) || match.MatchErr != nil {
+		if !rt.table(r).Match(&probe, &match) || match.MatchErr != nil {
 			continue
 		}
 		allowed = append(allowed, method)
@@ -110,9 +141,12 @@ func (rt *router) otherMethod(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// writeAllow answers an OPTIONS request.
+// writeAllow answers an OPTIONS request. RFC 5789, section 3.1, wants the type of patches beside the method.
 func writeAllow(w http.ResponseWriter, methods []string) {
 	w.Header().Set("Allow", allowHeader(methods))
+	if slices.Contains(methods, http.MethodPatch) {
+		w.Header().Set(acceptPatch, patchType)
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 

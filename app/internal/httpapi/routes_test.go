@@ -133,7 +133,7 @@ func TestOptionsOfTheWholeServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if got := res.Header.Get("Allow"); res.StatusCode != 204 || got != "DELETE, GET, HEAD, POST, PUT, OPTIONS" {
+	if got := res.Header.Get("Allow"); res.StatusCode != 204 || got != "DELETE, GET, HEAD, PATCH, POST, PUT, OPTIONS" {
 		t.Errorf("status %d, Allow %q, want 204 and every method", res.StatusCode, got)
 	}
 	if res.Header.Get("X-Bookshelf-Version") != "v1.2.3" {

@@ -22,7 +22,9 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/bookimport"
 	"bookshelf/app/internal/buildinfo"
+	"bookshelf/app/internal/idempotency"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files with what the tests got")
@@ -35,8 +37,17 @@ type fakeStore struct {
 	mu    sync.Mutex
 	books []book.Book
 
-	hook  func(ctx context.Context) error // before every operation on books
-	ready func(ctx context.Context) error
+	responses map[string]answered // by scope and key
+
+	hook      func(ctx context.Context) error // before every operation on books
+	exportEnd func(ctx context.Context) error // after the last book of an export
+	ready     func(ctx context.Context) error
+}
+
+// answered is a request with a key, and its response.
+type answered struct {
+	request  idempotency.Request
+	response idempotency.Response
 }
 
 func (s *fakeStore) enter(ctx context.Context) error {
@@ -62,6 +73,36 @@ func (s *fakeStore) Create(ctx context.Context, d book.Draft) (book.Book, error)
 	b := fill(book.Book{ID: id, Version: 1, CreatedAt: now, UpdatedAt: now}, d)
 	s.books = append(s.books, b)
 	return b, nil
+}
+
+// CreateOnce remembers responses for ever, and takes the key "busy" for one in flight.
+func (s *fakeStore) CreateOnce(
+	ctx context.Context, d book.Draft, r idempotency.Request, respond func(book.Book) (idempotency.Response, error),
+) (response idempotency.Response, replayed bool, err error) {
+	if r.Key == "busy" {
+		return idempotency.Response{}, false, idempotency.ErrInFlight
+	}
+	s.mu.Lock()
+	first, there := s.responses[r.Scope+"\n"+r.Key]
+	s.mu.Unlock()
+	switch {
+	case there && first.request.Fingerprint != r.Fingerprint:
+		return idempotency.Response{}, false, idempotency.ErrReused
+	case there:
+		return first.response, true, nil
+	}
+	created, err := s.Create(ctx, d)
+	if err != nil {
+		return idempotency.Response{}, false, err
+	}
+	response, err = respond(created)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.responses == nil {
+		s.responses = map[string]answered{}
+	}
+	s.responses[r.Scope+"\n"+r.Key] = answered{r, response}
+	return response, false, err
 }
 
 func (s *fakeStore) conflict(isbn string, except int64) error {
@@ -120,7 +161,9 @@ func (s *fakeStore) List(ctx context.Context, q book.Query) ([]book.Book, *book.
 	return page, nil, nil
 }
 
-func (s *fakeStore) Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error) {
+func (s *fakeStore) Replace(
+	ctx context.Context, id int64, d book.Draft, c book.Condition,
+) (book.Book, error) {
 	if err := s.enter(ctx); err != nil {
 		return book.Book{}, err
 	}
@@ -129,6 +172,9 @@ func (s *fakeStore) Replace(ctx context.Context, id int64, d book.Draft) (book.B
 	i, err := s.find(id)
 	if err != nil {
 		return book.Book{}, err
+	}
+	if !c.Allows(s.books[i].Version) {
+		return book.Book{}, book.ErrStale
 	}
 	if err := s.conflict(d.ISBN, id); err != nil {
 		return book.Book{}, err
@@ -138,7 +184,40 @@ func (s *fakeStore) Replace(ctx context.Context, id int64, d book.Draft) (book.B
 	return s.books[i], nil
 }
 
-func (s *fakeStore) Delete(ctx context.Context, id int64) error {
+// Export fails after its books when there is an error to fail with.
+func (s *fakeStore) Export(ctx context.Context, yield func(book.Book) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	for _, b := range s.books {
+		if err := yield(b); err != nil {
+			return err
+		}
+	}
+	if s.exportEnd != nil {
+		return s.exportEnd(ctx)
+	}
+	return nil
+}
+
+func (s *fakeStore) Modify(
+	ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
+) (book.Book, error) {
+	stored, err := s.Get(ctx, id)
+	if err != nil {
+		return book.Book{}, err
+	}
+	if !c.Allows(stored.Version) {
+		return book.Book{}, book.ErrStale
+	}
+	d, err := change(stored)
+	if err != nil {
+		return book.Book{}, err
+	}
+	return s.Replace(ctx, id, d, book.Condition{Match: &book.Versions{List: []int64{stored.Version}}})
+}
+
+func (s *fakeStore) Delete(ctx context.Context, id int64, c book.Condition) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
@@ -147,6 +226,9 @@ func (s *fakeStore) Delete(ctx context.Context, id int64) error {
 	i, err := s.find(id)
 	if err != nil {
 		return err
+	}
+	if !c.Allows(s.books[i].Version) {
+		return book.ErrStale
 	}
 	s.books = slices.Delete(s.books, i, i+1)
 	return nil
@@ -180,6 +262,23 @@ func (s *fakeStore) Ready(ctx context.Context) error {
 		return nil
 	}
 	return s.ready(ctx)
+}
+
+// fakeImporter reads the whole input and remembers with what options.
+type fakeImporter struct {
+	opts   bookimport.Options
+	read   string
+	report bookimport.Report
+	err    error
+}
+
+func (i *fakeImporter) Import(_ context.Context, opts bookimport.Options, in io.Reader) (bookimport.Report, error) {
+	content, err := io.ReadAll(in)
+	i.opts, i.read = opts, string(content)
+	if err != nil {
+		return bookimport.Report{}, &bookimport.InputError{Name: opts.Name, Err: err}
+	}
+	return i.report, i.err
 }
 
 // fakeMetrics remembers what was counted.
@@ -241,11 +340,13 @@ type bundle struct {
 	store   *fakeStore
 	metrics *fakeMetrics
 	logs    *logBuffer
+
+	importer *fakeImporter
 }
 
 func setup(t *testing.T, changes ...func(*Options)) *bundle {
 	t.Helper()
-	b := &bundle{store: &fakeStore{}, metrics: &fakeMetrics{}, logs: &logBuffer{}}
+	b := &bundle{store: &fakeStore{}, metrics: &fakeMetrics{}, logs: &logBuffer{}, importer: &fakeImporter{}}
 	options := Options{
 		Store:          b.store,
 		Auth:           AuthOff,
@@ -256,10 +357,18 @@ func setup(t *testing.T, changes ...func(*Options)) *bundle {
 		RequestTimeout: time.Minute,
 		ReadyTimeout:   time.Minute,
 		MaxBodyBytes:   4096,
+		Retention:      time.Hour,
 
 		MaxConnections:       100,
 		MaxInFlight:          100,
 		MaxBodyBytesInFlight: 1 << 20,
+
+		Importer:        b.importer,
+		MaxImportBytes:  4096,
+		MaxTransfers:    1,
+		TransferTimeout: time.Minute,
+		ReadTimeout:     time.Minute,
+		WriteTimeout:    time.Minute,
 	}
 	for _, change := range changes {
 		change(&options)
@@ -336,8 +445,8 @@ func dump(t *testing.T, w *httptest.ResponseRecorder) string {
 	var out bytes.Buffer
 	out.WriteString(res.Status + "\n")
 	for _, name := range []string{
-		"Allow", "Connection", "Content-Type", "Link", "Location", "Ratelimit", "Ratelimit-Policy", "Retry-After",
-		"Www-Authenticate", "X-Request-Id",
+		"Allow", "Connection", "Content-Location", "Content-Type", "Etag", "Idempotency-Replayed", "Link",
+		"Location", "Ratelimit", "Ratelimit-Policy", "Retry-After", "Www-Authenticate", "X-Request-Id",
 	} {
 		if values, ok := res.Header[name]; ok {
 			out.WriteString(name + ": " + strings.Join(values, " | ") + "\n")

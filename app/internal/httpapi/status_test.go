@@ -44,6 +44,9 @@ func TestAnswers(t *testing.T) {
 		{name: "wrong parameters", request: request{
 			method: "GET", target: "/api/v1/books?limit=0&sort=price&titel=x&year=MM&isbn=12&author=a&author=b&language=&title=%00",
 		}, status: 400},
+		{name: "wrong search", request: request{
+			method: "GET", target: "/api/v1/books?q=%21&author_prefix=%00&sort=relevance",
+		}, status: 400},
 		{name: "malformed query", request: request{method: "GET", target: "/api/v1/books?title=%zz"}, status: 400},
 		{name: "query where there is none", request: request{method: "GET", target: "/api/v1/books/1?verbose=1"}, status: 400},
 		{name: "wrong cursor", request: request{method: "GET", target: "/api/v1/books?cursor=abc"}, status: 400},
@@ -51,13 +54,25 @@ func TestAnswers(t *testing.T) {
 		{name: "replace no such book", request: request{method: "PUT", target: "/api/v1/books/77", body: minimalBook}, status: 404},
 		{name: "delete no such book", request: request{method: "DELETE", target: "/api/v1/books/77"}, status: 404},
 		{name: "no such resource", request: request{method: "GET", target: "/api/v1/authors"}, status: 404},
-		{name: "method not allowed", request: request{method: "PATCH", target: "/api/v1/books/1"}, status: 405},
+		{name: "method not allowed", request: request{method: "POST", target: "/api/v1/books/1"}, status: 405},
 		{name: "method not allowed on the list", request: request{method: "DELETE", target: "/api/v1/books"}, status: 405},
 		{name: "not acceptable", request: request{
 			method: "GET", target: "/api/v1/books", header: http.Header{"Accept": {"text/html, application/xml;q=0.9"}},
 		}, status: 406},
 		{name: "isbn taken", request: request{method: "POST", target: "/api/v1/books", body: takenISBN}, status: 409},
 		{name: "replace isbn taken", request: request{method: "PUT", target: "/api/v1/books/2", body: takenISBN}, status: 409},
+		{name: "idempotency key in use", request: post(`"busy"`, minimalBook), status: 409},
+		{name: "idempotency key reused", request: post(`"taken"`, minimalBook), status: 422},
+		{name: "not modified", request: request{
+			method: "GET", target: "/api/v1/books/1", header: http.Header{"If-None-Match": {`"1"`}},
+		}, status: 304},
+		{name: "precondition failed", request: request{
+			method: "DELETE", target: "/api/v1/books/1", header: http.Header{"If-Match": {`"2"`}},
+		}, status: 412},
+		{name: "precondition required", request: request{method: "DELETE", target: "/api/v1/books/1"}, status: 428},
+		{name: "invalid header", request: request{
+			method: "DELETE", target: "/api/v1/books/1", header: http.Header{"If-Match": {"1"}},
+		}, status: 400},
 		{name: "body too large", request: request{
 			method: "POST", target: "/api/v1/books", body: `{"title": "` + strings.Repeat("x", 5000) + `"}`,
 		}, status: 413},
@@ -82,9 +97,11 @@ func TestAnswers(t *testing.T) {
 				if test.name == "timeout" {
 					o.RequestTimeout = time.Millisecond
 				}
+				o.RequireIfMatch = test.status == http.StatusPreconditionRequired
 			})
 			b.add(t, "Emma", "Ulysses", "Dracula")
 			b.store.books[0].ISBN13 = "9780141439587"
+			b.store.responses = map[string]answered{"\ntaken": {}}
 			b.store.hook = test.hook
 			w := b.do(t, test.request)
 			if w.Code != test.status {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,19 @@ func (s *Store) write(ctx context.Context, sql string, args []any, read func(pgx
 		return err
 	}
 	return read(results)
+}
+
+// beginChange starts a transaction in which the actor in ctx changes books.
+func (s *Store) beginChange(ctx context.Context) (pgx.Tx, error) {
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	actor := book.ActorFrom(ctx, book.Anonymous)
+	if _, err := tx.Exec(ctx, setActor, actor.Name, actor.TokenID); err != nil {
+		return nil, errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
+	}
+	return tx, nil
 }
 
 // eventRow is a row of the table, without the book's ID.

@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/idempotency"
 	"bookshelf/app/internal/postgres"
 	"bookshelf/app/internal/postgres/pgtest"
 )
@@ -58,7 +61,7 @@ func TestEveryChangeIsRecordedWithWhoMadeIt(t *testing.T) {
 	).replace(b.ID, book.Draft{Title: "Emma", Authors: []string{"Jane Austen"}, Language: "en", PublishedYear: new(1815)})
 	if _, err := s.Replace(t.Context(), b.ID, book.Draft{
 		Title: "Emma", Authors: []string{"Jane Austen"}, Language: "en", PublishedYear: new(1815),
-	}); err != nil { // by nobody in particular, and nothing but the version changes
+	}, book.Condition{}); err != nil { // by nobody in particular, and nothing but the version changes
 		t.Fatal(err)
 	}
 	exec(t, d, d.Owner, "UPDATE books SET description = 'fixed by hand' WHERE id = $1", b.ID)
@@ -109,15 +112,47 @@ func (a *actor) create(d book.Draft) book.Book {
 
 func (a *actor) replace(id int64, d book.Draft) {
 	a.t.Helper()
-	if _, err := a.s.Replace(book.WithActor(a.t.Context(), a.identity()), id, d); err != nil {
+	if _, err := a.s.Replace(book.WithActor(a.t.Context(), a.identity()), id, d, book.Condition{}); err != nil {
 		a.t.Fatal(err)
 	}
 }
 
 func (a *actor) delete(id int64) {
 	a.t.Helper()
-	if err := a.s.Delete(book.WithActor(a.t.Context(), a.identity()), id); err != nil {
+	if err := a.s.Delete(book.WithActor(a.t.Context(), a.identity()), id, book.Condition{}); err != nil {
 		a.t.Fatal(err)
+	}
+}
+
+// These have transactions of their own, in which the actor must be named as well.
+func TestPatchesAndRepeatableCreationsAreRecordedToo(t *testing.T) {
+	t.Parallel()
+	s := pgtest.New(t).Store(t)
+	ctx := book.WithActor(t.Context(), (&actor{name: "ada"}).identity())
+	var b book.Book
+	_, _, err := s.CreateOnce(ctx, book.Draft{Title: "Emma", Authors: []string{"Austen"}},
+		idempotency.Request{Scope: "bks_ada", Key: "k", Retention: time.Hour},
+		func(created book.Book) (idempotency.Response, error) {
+			b = created
+			return idempotency.Response{Status: 201, Header: http.Header{}, Body: []byte("{}")}, nil
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Modify(ctx, b.ID, book.Condition{}, func(b book.Book) (book.Draft, error) {
+		d := b.Draft()
+		d.Language = "en"
+		return d, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		`update 2 by token:ada bks_ada: {"language":null} -> {"language":"en"}`,
+		`create 1 by token:ada bks_ada: nil -> {"authors":["Austen"],"description":null,"isbn13":null,"language":null,` +
+			`"published_year":null,"title":"Emma"}`,
+	}
+	if diff := cmp.Diff(want, happened(t, s, b.ID)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -148,13 +183,13 @@ func TestWhatDidNotHappenIsNotRecorded(t *testing.T) {
 	if _, err := s.Create(t.Context(), persuasion()); err == nil {
 		t.Fatal("the same ISBN again: no error")
 	}
-	if _, err := s.Replace(t.Context(), 42, book.Draft{Title: "A", Authors: []string{"X"}}); !errors.Is(
+	if _, err := s.Replace(t.Context(), 42, book.Draft{Title: "A", Authors: []string{"X"}}, book.Condition{}); !errors.Is(
 		err,
 		book.ErrNotFound,
 	) {
 		t.Fatal(err)
 	}
-	if err := s.Delete(t.Context(), 42); !errors.Is(err, book.ErrNotFound) {
+	if err := s.Delete(t.Context(), 42, book.Condition{}); !errors.Is(err, book.ErrNotFound) {
 		t.Fatal(err)
 	}
 	var n int
@@ -213,7 +248,7 @@ func TestHistoryIsPagedNewestFirst(t *testing.T) {
 	s := pgtest.New(t).Store(t)
 	b := mustCreate(t, s, book.Draft{Title: "A", Authors: []string{"X"}})
 	for range 4 {
-		if _, err := s.Replace(t.Context(), b.ID, book.Draft{Title: "A", Authors: []string{"X"}}); err != nil {
+		if _, err := s.Replace(t.Context(), b.ID, book.Draft{Title: "A", Authors: []string{"X"}}, book.Condition{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -229,7 +264,7 @@ func TestHistoryIsPagedNewestFirst(t *testing.T) {
 		}
 		before = events[len(events)-1].ID
 		if page == 0 { // what happens meanwhile is newer than every page to come
-			if _, err := s.Replace(t.Context(), b.ID, book.Draft{Title: "A", Authors: []string{"X"}}); err != nil {
+			if _, err := s.Replace(t.Context(), b.ID, book.Draft{Title: "A", Authors: []string{"X"}}, book.Condition{}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -57,12 +57,12 @@ type MergeResult struct {
 func (s *Store) BeginImport(ctx context.Context) (*Import, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("begin import: %w", err)
+		return nil, bookError("begin import", err, "")
 	}
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		conn.Release()
-		return nil, fmt.Errorf("begin import: %w", err)
+		return nil, bookError("begin import", err, "")
 	}
 	i := &Import{conn: conn, tx: tx}
 	// The limits of the serving login are made for short requests; an import takes as long as its input.
@@ -96,7 +96,7 @@ func (i *Import) Stage(ctx context.Context, rows []ImportRow) error {
 			}, nil
 		}))
 	if err != nil {
-		return fmt.Errorf("stage rows: %w", err)
+		return bookError("stage rows", err, "")
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (i *Import) Merge(ctx context.Context, onConflict OnConflict, duplicate fun
 	var result MergeResult
 	for _, sql := range []string{oneMergeAtATime, "ANALYZE staged_books", markRepeats, matchISBN, matchWithoutISBN} {
 		if _, err := i.tx.Exec(ctx, sql); err != nil {
-			return result, fmt.Errorf("merge: %w", err)
+			return result, bookError("merge", err, "")
 		}
 	}
 	if onConflict == Fail {
@@ -192,7 +192,7 @@ func (i *Import) Merge(ctx context.Context, onConflict OnConflict, duplicate fun
 	}
 	result.Inserted = inserted.RowsAffected()
 	if _, err := i.tx.Exec(ctx, matchISBN); err != nil {
-		return result, fmt.Errorf("merge: %w", err)
+		return result, bookError("merge", err, "")
 	}
 	if onConflict == Update {
 		if err := i.update(ctx, &result); err != nil {
@@ -205,7 +205,7 @@ func (i *Import) Merge(ctx context.Context, onConflict OnConflict, duplicate fun
 func (i *Import) update(ctx context.Context, result *MergeResult) error {
 	var matches int64
 	if err := i.tx.QueryRow(ctx, countMatches).Scan(&matches); err != nil {
-		return fmt.Errorf("merge: %w", err)
+		return bookError("merge", err, "")
 	}
 	updated, err := i.tx.Exec(ctx, updateMatches)
 	if err != nil {
@@ -220,7 +220,7 @@ func (i *Import) update(ctx context.Context, result *MergeResult) error {
 func (i *Import) duplicates(ctx context.Context, stored bool, result *MergeResult, report func(Duplicate) error) error {
 	rows, err := i.tx.Query(ctx, selectDuplicates, stored)
 	if err != nil {
-		return fmt.Errorf("merge: select duplicates: %w", err)
+		return bookError("merge: select duplicates", err, "")
 	}
 	var d Duplicate
 	_, err = pgx.ForEachRow(rows, []any{&d.Line, &d.BookID, &d.FirstLine, &d.ISBN13}, func() error {
@@ -228,7 +228,7 @@ func (i *Import) duplicates(ctx context.Context, stored bool, result *MergeResul
 		return report(d)
 	})
 	if err != nil {
-		return fmt.Errorf("merge: select duplicates: %w", err)
+		return bookError("merge: select duplicates", err, "")
 	}
 	return nil
 }
@@ -237,7 +237,7 @@ func (i *Import) duplicates(ctx context.Context, stored bool, result *MergeResul
 func (i *Import) Commit(ctx context.Context) error {
 	defer i.conn.Release()
 	if err := i.tx.Commit(ctx); err != nil {
-		return fmt.Errorf("commit import: %w", err)
+		return bookError("commit import", err, "")
 	}
 	return nil
 }

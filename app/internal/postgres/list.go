@@ -30,7 +30,7 @@ func (s *Store) List(ctx context.Context, q book.Query) ([]book.Book, *book.Posi
 	if err != nil {
 		return nil, nil, bookError("list books", err, "")
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[bookRow])
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[listedRow])
 	if err != nil {
 		return nil, nil, bookError("list books", err, "")
 	}
@@ -45,17 +45,26 @@ func (s *Store) List(ctx context.Context, q book.Query) ([]book.Book, *book.Posi
 	if !more {
 		return books, nil, nil
 	}
-	return books, position(books[len(books)-1], q.Sort.Key), nil
+	return books, found[q.Limit-1].position(q.Sort.Key), nil
 }
 
-// position keeps of the book what the order needs.
-func position(b book.Book, key book.SortKey) *book.Position {
-	p := &book.Position{ID: b.ID}
+// listedRow is a row of a list.
+type listedRow struct {
+	bookRow
+
+	Rank float32 // 0 where the order does not depend on it
+}
+
+// position keeps of the row what the order needs.
+func (r listedRow) position(key book.SortKey) *book.Position {
+	p := &book.Position{ID: r.ID}
 	switch key {
 	case book.ByTitle:
-		p.Title = b.Title
+		p.Title = r.Title
 	case book.ByYear:
-		p.Year = b.PublishedYear
+		p.Year = r.PublishedYear
+	case book.ByRelevance:
+		p.Rank = r.Rank
 	}
 	return p
 }
@@ -64,34 +73,50 @@ func position(b book.Book, key book.SortKey) *book.Position {
 type statement struct {
 	conditions []string
 	args       []any
+	rank       string // how well a book fits the text that is searched for; a constant where the order does not ask
 }
 
 // where adds a condition; each %s stands for the placeholder of one argument.
 func (s *statement) where(condition string, args ...any) {
 	placeholders := make([]any, len(args))
 	for i, arg := range args {
-		s.args = append(s.args, arg)
-		placeholders[i] = fmt.Sprintf("$%d", len(s.args))
+		placeholders[i] = s.placeholder(arg)
 	}
 	s.conditions = append(s.conditions, fmt.Sprintf(condition, placeholders...))
 }
 
+// placeholder adds an argument and returns what stands for it.
+func (s *statement) placeholder(arg any) string {
+	s.args = append(s.args, arg)
+	return fmt.Sprintf("$%d", len(s.args))
+}
+
 // listStatement writes the SELECT for q. It asks for one row more than the page holds, to know whether another follows.
 func listStatement(q book.Query) (string, []any) {
-	var s statement
+	s := statement{rank: "0::real"}
 	s.filter(q)
 	order := s.order(q)
-	sql := "SELECT " + columns + " FROM books"
+	sql := "SELECT " + columns + ", " + s.rank + " AS rank FROM books"
 	if len(s.conditions) > 0 {
 		sql += " WHERE " + strings.Join(s.conditions, " AND ")
 	}
-	s.args = append(s.args, q.Limit+1)
-	return sql + fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(s.args)), s.args
+	return sql + " ORDER BY " + order + " LIMIT " + s.placeholder(q.Limit+1), s.args
 }
 
 // filter compares without regard to case by ICU's rules, because lower() in a database of locale C knows only ASCII.
 // strpos takes the text as it is, where LIKE would need its wildcards escaped.
 func (s *statement) filter(q book.Query) {
+	if q.Text != "" {
+		text := `websearch_to_tsquery('pg_catalog.simple', lower(` + s.placeholder(q.Text) + ` COLLATE "und-x-icu"))`
+		s.where("search @@ " + text)
+		if q.Sort.Key == book.ByRelevance {
+			s.rank = "ts_rank(search, " + text + ")"
+		}
+	}
+	if q.AuthorPrefix != "" {
+		// A name is one lexeme, so nothing takes it or the prefix apart: the two are compared as they are, by an index.
+		s.where(`author_names @@ lower(%s COLLATE "und-x-icu")::tsquery`, "'"+quoteLexeme.Replace(q.AuthorPrefix)+"':*")
+	}
 	if q.Author != "" {
 		s.where(`EXISTS (SELECT FROM unnest(authors) AS name
 			WHERE strpos(lower(name COLLATE "und-x-icu"), lower(%s COLLATE "und-x-icu")) > 0)`, q.Author)
@@ -112,6 +137,9 @@ func (s *statement) filter(q book.Query) {
 	}
 }
 
+// quoteLexeme writes a text between the quotes of a tsquery (PostgreSQL manual, section 8.11.2).
+var quoteLexeme = strings.NewReplacer("'", "''", `\`, `\\`)
+
 // order adds the condition that starts the page behind q.After, and returns the ORDER BY list. Both name the same
 // expressions in the same collation as one of the indices.
 func (s *statement) order(q book.Query) string {
@@ -124,6 +152,13 @@ func (s *statement) order(q book.Query) string {
 			s.where("id "+than+" %s", q.After.ID)
 		}
 		return "id " + direction
+	}
+	if q.Sort.Key == book.ByRelevance {
+		if q.After != nil {
+			// The cast makes the comparison one of equal types: a rank of 32 bits read as 64 is not the same number.
+			s.where("("+s.rank+" < %[1]s::real OR "+s.rank+" = %[1]s::real AND id > %[2]s)", q.After.Rank, q.After.ID)
+		}
+		return "rank DESC, id"
 	}
 	expression, nullYear := `title COLLATE "C"`, 0
 	if q.Sort.Key == book.ByYear {

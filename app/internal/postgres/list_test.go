@@ -135,14 +135,15 @@ func TestStableBooksAppearOnceWhileOthersChange(t *testing.T) {
 					return
 				}
 				i := random.IntN(len(restless))
-				if err := s.Delete(t.Context(), restless[i].ID); err != nil {
+				if err := s.Delete(t.Context(), restless[i].ID, book.Condition{}); err != nil {
 					t.Fatal(err)
 				}
 				restless = slices.Delete(restless, i, i+1)
 				// One in, for one out: without it the list would end early. An insertion may appear or not.
 				mustCreate(t, s, randomDraft(random))
 				if len(restless) > 0 {
-					if _, err := s.Replace(t.Context(), restless[0].ID, randomDraft(random)); err != nil {
+					_, err := s.Replace(t.Context(), restless[0].ID, randomDraft(random), book.Condition{})
+					if err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -319,7 +319,7 @@ func TestLookUpsAndChangesAtTheSameTimeShowNothingOlderThanTheirBeginning(t *tes
 	for _, b := range s.books {
 		writers.Go(func() {
 			for range 50 {
-				changed, err := s.Replace(t.Context(), b.ID, book.Draft{Title: b.Title, Authors: b.Authors})
+				changed, err := s.Replace(t.Context(), b.ID, book.Draft{Title: b.Title, Authors: b.Authors}, book.Condition{})
 				if err != nil {
 					t.Error(err)
 					return

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,11 +79,16 @@ func orEmpty(s *string) string {
 // Create stores a new book. The draft must come from book.Draft.Normalize. It returns a *book.ConflictError when another
 // book has the ISBN.
 func (s *Store) Create(ctx context.Context, d book.Draft) (book.Book, error) {
-	return s.change(ctx, "insert book", d.ISBN, `
-		INSERT INTO books (title, authors, isbn13, published_year, language, description)
-		VALUES ($1, $2, nullif($3, ''), $4, nullif($5, ''), $6)
-		RETURNING `+columns,
-		d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description)
+	return s.change(ctx, "insert book", d.ISBN, insertBook, insertArguments(d)...)
+}
+
+const insertBook = `
+	INSERT INTO books (title, authors, isbn13, published_year, language, description)
+	VALUES ($1, $2, nullif($3, ''), $4, nullif($5, ''), $6)
+	RETURNING ` + columns
+
+func insertArguments(d book.Draft) []any {
+	return []any{d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description}
 }
 
 // Get returns the book with the ID, or book.ErrNotFound. Its authors may be shared with the answer to another call.
@@ -97,21 +103,62 @@ func (s *Store) Get(ctx context.Context, id int64) (book.Book, error) {
 	return row.book(), nil
 }
 
-// Replace overwrites every field of the book with the ID and counts its version up. The draft must come from
-// book.Draft.Normalize. It returns book.ErrNotFound, or a *book.ConflictError when another book has the ISBN.
-func (s *Store) Replace(ctx context.Context, id int64, d book.Draft) (book.Book, error) {
-	return s.change(ctx, "update book", d.ISBN, `
-		UPDATE books
-		SET title = $2, authors = $3, isbn13 = nullif($4, ''), published_year = $5, language = nullif($6, ''), description = $7,
-			version = version + 1, updated_at = now()
-		WHERE id = $1
-		RETURNING `+columns,
-		id, d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description)
+// Replace overwrites every field of the book with the ID and counts its version up, if the book has a version that c
+// allows. The draft must come from book.Draft.Normalize. It returns book.ErrNotFound, book.ErrStale, or a
+// *book.ConflictError when another book has the ISBN.
+func (s *Store) Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error) {
+	match, none := versionLists(c)
+	// Condition and change are one statement: whoever changes the book meanwhile is waited for, and then the condition is
+	// judged by what that one has left.
+	replaced, err := s.change(ctx, "update book", d.ISBN, updateBook+allowed("$8", "$9")+` RETURNING `+columns,
+		id, d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description, match, none)
+	return replaced, s.staleOrMissing(ctx, id, err)
 }
 
-// Delete removes the book with the ID, or returns book.ErrNotFound.
-func (s *Store) Delete(ctx context.Context, id int64) error {
-	err := s.write(ctx, `DELETE FROM books WHERE id = $1`, []any{id}, func(results pgx.BatchResults) error {
+// Modify replaces the book with the ID by what change makes of it, if it has a version that c allows. The book is locked
+// from before change sees it until it is stored, so nothing that others do meanwhile is overwritten; change has to be quick.
+// Its error ends the attempt and is returned as it is; the errors of Replace are possible too.
+func (s *Store) Modify(
+	ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
+) (book.Book, error) {
+	tx, err := s.beginChange(ctx)
+	if err != nil {
+		return book.Book{}, bookError("begin change of book", err, "")
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after a commit there is nothing to roll back
+	stored, err := one(ctx, tx, "lock book", "", `SELECT `+columns+` FROM books WHERE id = $1 FOR UPDATE`, id)
+	if err != nil {
+		return book.Book{}, err
+	}
+	if !c.Allows(stored.Version) {
+		return book.Book{}, book.ErrStale
+	}
+	d, err := change(stored)
+	if err != nil {
+		return book.Book{}, err
+	}
+	modified, err := one(ctx, tx, "update book", d.ISBN, updateBook+` RETURNING `+columns,
+		id, d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description)
+	if err != nil {
+		return book.Book{}, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return book.Book{}, bookError("commit change of book", err, "")
+	}
+	return modified, nil
+}
+
+const updateBook = `
+	UPDATE books
+	SET title = $2, authors = $3, isbn13 = nullif($4, ''), published_year = $5, language = nullif($6, ''), description = $7,
+		version = version + 1, updated_at = now()
+	WHERE id = $1`
+
+// Delete removes the book with the ID if it has a version that c allows, or returns book.ErrNotFound or book.ErrStale.
+func (s *Store) Delete(ctx context.Context, id int64, c book.Condition) error {
+	match, none := versionLists(c)
+	sql := `DELETE FROM books WHERE id = $1` + allowed("$2", "$3")
+	err := s.write(ctx, sql, []any{id, match, none}, func(results pgx.BatchResults) error {
 		tag, err := results.Exec()
 		if err == nil && tag.RowsAffected() == 0 {
 			return pgx.ErrNoRows
@@ -119,7 +166,7 @@ func (s *Store) Delete(ctx context.Context, id int64) error {
 		return err
 	})
 	if err != nil {
-		return bookError("delete book", err, "")
+		return s.staleOrMissing(ctx, id, bookError("delete book", err, ""))
 	}
 	return nil
 }
@@ -134,6 +181,61 @@ func (s *Store) change(ctx context.Context, operation, isbn, sql string, args ..
 		}
 		return err
 	})
+	if err != nil {
+		return book.Book{}, bookError(operation, err, isbn)
+	}
+	return row.book(), nil
+}
+
+// allowed is the SQL of book.Condition.Allows, for the placeholders of what versionLists returns.
+func allowed(match, none string) string {
+	return fmt.Sprintf(`
+		AND (%[1]s::bigint[] IS NULL OR version = ANY (%[1]s)) AND version <> ALL (coalesce(%[2]s::bigint[], '{}'))`, match, none)
+}
+
+// versionLists writes a condition as two lists. A nil match allows every version, an empty one none.
+func versionLists(c book.Condition) (match, none []int64) {
+	if c.Match != nil && !c.Match.All {
+		match = append([]int64{}, c.Match.List...)
+	}
+	switch {
+	case c.NoneMatch == nil:
+	case c.NoneMatch.All:
+		match = []int64{}
+	default:
+		none = c.NoneMatch.List
+	}
+	return match, none
+}
+
+// staleOrMissing says why a conditional statement met no row. IDs are not reused, so what it sees a moment later is true of
+// then as well: a book that is there now was there, and refused the condition. Other errors it passes on.
+func (s *Store) staleOrMissing(ctx context.Context, id int64, err error) error {
+	if !errors.Is(err, book.ErrNotFound) {
+		return err
+	}
+	var exists bool
+	if err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM books WHERE id = $1)`, id).Scan(&exists); err != nil {
+		return bookError("select book", err, "")
+	}
+	if exists {
+		return book.ErrStale
+	}
+	return book.ErrNotFound
+}
+
+// querier is the pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// one runs a statement that returns one book.
+func one(ctx context.Context, on querier, operation, isbn, sql string, args ...any) (book.Book, error) {
+	rows, err := on.Query(ctx, sql, args...)
+	if err != nil {
+		return book.Book{}, bookError(operation, err, isbn)
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[bookRow])
 	if err != nil {
 		return book.Book{}, bookError(operation, err, isbn)
 	}

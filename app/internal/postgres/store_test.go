@@ -73,7 +73,8 @@ func TestReplaceOverwritesEveryFieldAndCountsTheVersion(t *testing.T) {
 	s := pgtest.New(t).Store(t)
 	before := mustCreate(t, s, persuasion())
 
-	after, err := s.Replace(t.Context(), before.ID, book.Draft{Title: "Sanditon", Authors: []string{"Jane Austen", "Another Lady"}})
+	after, err := s.Replace(t.Context(), before.ID,
+		book.Draft{Title: "Sanditon", Authors: []string{"Jane Austen", "Another Lady"}}, book.Condition{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func TestDeleteRemovesOneBook(t *testing.T) {
 	s := pgtest.New(t).Store(t)
 	gone, kept := mustCreate(t, s, persuasion()), mustCreate(t, s, book.Draft{Title: "Emma", Authors: []string{"Jane Austen"}})
 
-	if err := s.Delete(t.Context(), gone.ID); err != nil {
+	if err := s.Delete(t.Context(), gone.ID, book.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), gone.ID); !errors.Is(err, book.ErrNotFound) {
@@ -107,9 +108,14 @@ func TestUnknownIDsAreNotFound(t *testing.T) {
 	t.Parallel()
 	s := pgtest.New(t).Store(t)
 	for name, call := range map[string]func(context.Context) error{
-		"get":     func(ctx context.Context) error { _, err := s.Get(ctx, 42); return err },
-		"replace": func(ctx context.Context) error { _, err := s.Replace(ctx, 42, persuasion()); return err },
-		"delete":  func(ctx context.Context) error { return s.Delete(ctx, 42) },
+		"get": func(ctx context.Context) error { _, err := s.Get(ctx, 42); return err },
+		"replace": func(ctx context.Context) error {
+			_, err := s.Replace(ctx, 42, persuasion(), book.Condition{Match: &book.Versions{List: []int64{1}}})
+			return err
+		},
+		"delete": func(ctx context.Context) error {
+			return s.Delete(ctx, 42, book.Condition{NoneMatch: &book.Versions{All: true}})
+		},
 	} {
 		if err := call(t.Context()); !errors.Is(err, book.ErrNotFound) {
 			t.Errorf("%s: %v, want ErrNotFound", name, err)
@@ -124,7 +130,7 @@ func TestASecondBookWithTheSameISBNIsAConflict(t *testing.T) {
 	other := mustCreate(t, s, book.Draft{Title: "Emma", Authors: []string{"Jane Austen"}})
 
 	_, errCreate := s.Create(t.Context(), persuasion())
-	_, errReplace := s.Replace(t.Context(), other.ID, persuasion())
+	_, errReplace := s.Replace(t.Context(), other.ID, persuasion(), book.Condition{})
 	for name, err := range map[string]error{"create": errCreate, "replace": errReplace} {
 		var conflict *book.ConflictError
 		if !errors.As(err, &conflict) {
