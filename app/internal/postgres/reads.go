@@ -2,13 +2,14 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookshelf/app/internal/book"
 )
 
 // maxBatch bounds one statement's answer, and with it how long the first of those who wait for it does.
@@ -22,10 +23,10 @@ const maxBatch = 64
 // A statement begins after every look-up that it answers, so each sees what was committed before it was called, as it
 // would alone.
 type reads struct {
-	one      func(ctx context.Context, id int64) (bookRow, error)      // the error is pgx.ErrNoRows when there is none
-	many     func(ctx context.Context, ids []int64) ([]bookRow, error) // those that are there, in any order
-	places   int                                                       // statements that may run at the same time
-	observed func(size int)                                            // is told of each statement; may be nil
+	one      func(ctx context.Context, id int64) (book.Book, error)      // the error is pgx.ErrNoRows when there is none
+	many     func(ctx context.Context, ids []int64) ([]book.Book, error) // those that are there, in any order
+	places   int                                                         // statements that may run at the same time
+	observed func(size int)                                              // is told of each statement; may be nil
 
 	mu      sync.Mutex
 	taken   int     // places; whenever any look-up waits, all of them
@@ -39,10 +40,9 @@ type read struct {
 	batch *batch        // nil while it waits for a place; guarded by reads.mu
 	done  chan struct{} // closed when what follows is there
 
-	row   bookRow
-	found bool
-	err   error // of the batch
-	alone bool  // it was the only one in its batch, and err is its own
+	book  book.Book
+	err   error // of the batch, or pgx.ErrNoRows
+	alone bool  // err is this look-up's own
 }
 
 // batch is what one statement looks up.
@@ -52,8 +52,8 @@ type batch struct {
 	cancel context.CancelFunc
 }
 
-// get returns the row with the ID. found is false when there is none.
-func (r *reads) get(ctx context.Context, id int64) (row bookRow, found bool, err error) {
+// get returns the book with the ID. The error is pgx.ErrNoRows when there is none.
+func (r *reads) get(ctx context.Context, id int64) (book.Book, error) {
 	r.mu.Lock()
 	if r.taken < r.places {
 		r.taken++
@@ -68,23 +68,19 @@ func (r *reads) get(ctx context.Context, id int64) (row bookRow, found bool, err
 	case <-w.done:
 	case <-ctx.Done():
 		r.leave(w)
-		return bookRow{}, false, ctx.Err()
+		return book.Book{}, ctx.Err()
 	}
 	if w.err != nil && !w.alone {
 		// The failure may be another's doing: an error of a row, or a time-out that was not this one's.
 		return r.single(ctx, id)
 	}
-	return w.row, w.found, w.err
+	return w.book, w.err
 }
 
 // single looks up one row with a statement of its own.
-func (r *reads) single(ctx context.Context, id int64) (bookRow, bool, error) {
+func (r *reads) single(ctx context.Context, id int64) (book.Book, error) {
 	r.observe(1)
-	row, err := r.one(ctx, id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return bookRow{}, false, nil
-	}
-	return row, err == nil, err
+	return r.one(ctx, id)
 }
 
 // passOn gives a place to those who wait, or back. Their statement runs on a goroutine of its own: who had the place has
@@ -159,7 +155,7 @@ func (r *reads) run(ctx context.Context, b *batch) {
 	if len(b.reads) == 1 {
 		w := b.reads[0]
 		w.alone = true
-		w.row, w.found, w.err = r.single(ctx, w.id)
+		w.book, w.err = r.single(ctx, w.id)
 		close(w.done)
 		return
 	}
@@ -172,14 +168,19 @@ func (r *reads) run(ctx context.Context, b *batch) {
 		wanted[w.id] = append(wanted[w.id], w)
 	}
 	r.observe(len(b.reads))
-	rows, err := r.many(ctx, ids)
-	for _, row := range rows {
-		for _, w := range wanted[row.ID] {
-			w.row, w.found = row, true
+	books, err := r.many(ctx, ids)
+	for _, w := range b.reads {
+		w.err, w.alone = err, false
+		if err == nil {
+			w.err, w.alone = pgx.ErrNoRows, true // unless it is among those that follow
+		}
+	}
+	for _, found := range books {
+		for _, w := range wanted[found.ID] {
+			w.book, w.err = found, nil
 		}
 	}
 	for _, w := range b.reads {
-		w.err = err
 		close(w.done)
 	}
 }
@@ -197,19 +198,19 @@ func newReads(pool *pgxpool.Pool, observed func(int)) *reads {
 		return pool.Query(ctx, `SELECT `+columns+` FROM books WHERE id = `+condition, arg)
 	}
 	return &reads{
-		one: func(ctx context.Context, id int64) (bookRow, error) {
+		one: func(ctx context.Context, id int64) (book.Book, error) {
 			rows, err := query(ctx, "$1", id)
 			if err != nil {
-				return bookRow{}, err
+				return book.Book{}, err
 			}
-			return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[bookRow])
+			return pgx.CollectExactlyOneRow(rows, scanBook)
 		},
-		many: func(ctx context.Context, ids []int64) ([]bookRow, error) {
+		many: func(ctx context.Context, ids []int64) ([]book.Book, error) {
 			rows, err := query(ctx, "ANY ($1)", ids)
 			if err != nil {
 				return nil, err
 			}
-			return pgx.CollectRows(rows, pgx.RowToStructByPos[bookRow])
+			return pgx.CollectRows(rows, scanBook)
 		},
 		places:   min(int(pool.Config().MaxConns), max(2, runtime.GOMAXPROCS(0))),
 		observed: observed,
