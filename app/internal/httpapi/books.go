@@ -77,10 +77,14 @@ func (a *API) createOnce(w http.ResponseWriter, r *http.Request, keys []string) 
 		Retention:   a.Retention,
 	}, createdResponse)
 	if err != nil {
+		a.Metrics.KeyUsed("failed")
 		return err
 	}
 	if replayed {
+		a.Metrics.KeyUsed("replayed")
 		w.Header().Set("Idempotency-Replayed", "true")
+	} else {
+		a.Metrics.KeyUsed("created")
 	}
 	return writeResponse(w, answer)
 }

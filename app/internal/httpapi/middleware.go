@@ -97,6 +97,9 @@ func (a *API) withAccessLog(next http.Handler) http.Handler {
 			if len(a.TrustedProxies) > 0 {
 				attrs = append(attrs, slog.String("client_address", in.client.String()))
 			}
+			if in.trace != "" {
+				attrs = append(attrs, slog.String("trace_id", in.trace))
+			}
 			if in.token != "" {
 				attrs = append(attrs, slog.String("token", in.token))
 			}
@@ -106,6 +109,21 @@ func (a *API) withAccessLog(next http.Handler) http.Handler {
 			a.Logger.LogAttrs(r.Context(), a.logLevel(in.route, status), "request", attrs...)
 		}()
 		next.ServeHTTP(w, r)
+	})
+}
+
+// withTracing makes a span of each request. It stands inside of what logs, which names the trace, and runs deferred as
+// that does.
+func (a *API) withTracing(next http.Handler) http.Handler {
+	if a.Tracer == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in := infoFrom(r.Context())
+		ctx, id, end := a.Tracer.Request(r)
+		in.trace = id
+		defer func() { end(in.route, outcome(w, in), in.err) }()
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -168,6 +186,7 @@ func (a *API) withRecovery(next http.Handler) http.Handler {
 			in.err = fmt.Errorf("panic: %v", value)
 			a.Logger.LogAttrs(r.Context(), slog.LevelError, "panic in a handler",
 				slog.String("request_id", in.id),
+				slog.String("trace_id", in.trace),
 				slog.String("http_route", in.route),
 				slog.Any("panic", fmt.Sprint(value)),
 				slog.String("stack", string(debug.Stack())))
