@@ -126,7 +126,7 @@ bench: need-go ## measure the service against what its parts allow, in BENCH_SEC
 
 .PHONY: pgo
 pgo: need-go ## take the profile of a mixed load that the compiler optimises the service by
-	@$(RUN) ./bench --profile '$(CURDIR)/app/cmd/bookd/default.pgo'
+	@$(RUN) ./bench --profile '$(CURDIR)/app/cmd/bookd/default.pgo' get get list search create update
 
 .PHONY: check
 check: need-go ## format, vet, lint, tidy, scripts: everything that needs no service

@@ -1,6 +1,6 @@
 // Command bench measures the service against the limit of its parts, all in one run on one machine.
 //
-//	GOWORK=off go run -C tools ./bench [--bookd FILE] [--profile FILE]
+//	GOWORK=off go run -C tools ./bench [--bookd FILE] [--profile FILE] [OPERATION…]
 //
 // The limit of an operation is what its two parts leave when they share the processors: PostgreSQL answering the same SQL
 // (pgbench with prepared statements over the same Unix socket), and net/http sending the same bytes.
@@ -54,7 +54,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	p, err := plan(os.Getenv("BENCH_SECONDS"), len(operations()))
+	ops, err := command.Choose("operation", operations(), func(op operation) string { return op.name }, flags.Args())
+	if err != nil {
+		return err
+	}
+	p, err := plan(os.Getenv("BENCH_SECONDS"), len(ops))
 	if err != nil {
 		return err
 	}
@@ -62,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return measureAll(ctx, root, *binary, *profile, p, stdout)
+	return measureAll(ctx, root, *binary, *profile, ops, p, stdout)
 }
 
 // timing is how a run spends its time.
@@ -91,7 +95,9 @@ func plan(wanted string, operations int) (timing, error) {
 }
 
 // measureAll sets everything up, measures, and takes everything down again, also after Ctrl-C.
-func measureAll(ctx context.Context, root, binary, profile string, p timing, stdout io.Writer) (err error) {
+func measureAll(
+	ctx context.Context, root, binary, profile string, ops []operation, p timing, stdout io.Writer,
+) (err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
@@ -106,7 +112,7 @@ func measureAll(ctx context.Context, root, binary, profile string, p timing, std
 		}
 	}
 	fmt.Fprintf(stdout, "%d rounds of %d s for each of %d operations, with %d connections\n",
-		p.rounds, p.seconds, len(operations()), connections)
+		p.rounds, p.seconds, len(ops), connections)
 	db, err := startDatabase(ctx, dir)
 	if err != nil {
 		return err
@@ -126,7 +132,7 @@ func measureAll(ctx context.Context, root, binary, profile string, p timing, std
 	if err != nil {
 		return err
 	}
-	b := &bench{timing: p, db: db, service: s, stdout: stdout, spec: loadSpec{
+	b := &bench{timing: p, operations: ops, db: db, service: s, stdout: stdout, spec: loadSpec{
 		Token: token, Books: books, Connections: connections, Seconds: float64(p.seconds),
 	}}
 	if err := b.coldStart(ctx); err != nil {
@@ -147,11 +153,12 @@ func measureAll(ctx context.Context, root, binary, profile string, p timing, std
 type bench struct {
 	timing
 
-	db      *database
-	service *service
-	spec    loadSpec
-	stdout  io.Writer
-	starts  []time.Duration
+	operations []operation
+	db         *database
+	service    *service
+	spec       loadSpec
+	stdout     io.Writer
+	starts     []time.Duration
 }
 
 // coldStart starts the service several times and leaves the last one running.
@@ -175,7 +182,7 @@ func (b *bench) coldStart(ctx context.Context) error {
 // measure runs the rounds, and then what needs their result.
 func (b *bench) measure(ctx context.Context) (*report, error) {
 	samples := map[string]sample{}
-	for _, op := range operations() {
+	for _, op := range b.operations {
 		var err error
 		if samples[op.name], err = fetchSample(b.spec, op); err != nil {
 			return nil, err
@@ -192,7 +199,7 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 	}()
 	measured := map[string]*measurement{}
 	for round := range b.rounds {
-		for _, op := range operations() {
+		for _, op := range b.operations {
 			if measured[op.name] == nil {
 				measured[op.name] = &measurement{Name: op.name, Target: op.target}
 			}
@@ -206,7 +213,7 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 		Go: runtime.Version(), CPUs: runtime.NumCPU(), Connections: connections, Pool: poolSize, Books: books,
 		Rounds: b.rounds, Seconds: b.seconds,
 	}
-	for _, op := range operations() {
+	for _, op := range b.operations {
 		m := measured[op.name]
 		spec := b.spec
 		spec.Operation, spec.Rate = op.name, median(m.Service)/2
@@ -276,21 +283,19 @@ func (b *bench) round(ctx context.Context, op operation, round int, bareAddr str
 	return nil
 }
 
-// profile loads the service with each operation in turn while it takes a profile of itself. Look-ups come twice: most
-// requests are such.
+// profile loads the service with each operation in turn while it takes a profile of itself.
 func (b *bench) profile(ctx context.Context, path string) error {
-	ops := []string{"get", "get", "list", "search", "create", "update"}
 	const seconds = 5
 	taken := make(chan error, 1)
-	go func() { taken <- b.service.profile(path, seconds*len(ops)) }()
-	for _, name := range ops {
+	go func() { taken <- b.service.profile(path, seconds*len(b.operations)) }()
+	for _, op := range b.operations {
 		spec := b.spec
-		spec.Operation, spec.Seconds = name, seconds
+		spec.Operation, spec.Seconds = op.name, seconds
 		var result loadResult
 		if err := helper(ctx, "load", spec, &result); err != nil {
 			return err
 		}
-		fmt.Fprintf(b.stdout, "%s: %d requests\n", name, result.Requests)
+		fmt.Fprintf(b.stdout, "%s: %d requests\n", op.name, result.Requests)
 	}
 	return <-taken
 }
