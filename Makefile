@@ -119,6 +119,15 @@ fuzz: need-go ## look for input that breaks a decoder, FUZZTIME (30s) for each
 		go test -C "$$module" -run='^$$' -fuzz="^$$target\$$" -fuzztime='$(FUZZTIME)' "./$$package"; \
 	done
 
+# Ratios only: see docs/performance.md.
+.PHONY: bench
+bench: need-go ## measure the service against what its parts allow, in BENCH_SECONDS (300); writes bench/latest.json and a picture
+	@$(RUN) ./bench
+
+.PHONY: pgo
+pgo: need-go ## take the profile of a mixed load that the compiler optimises the service by
+	@$(RUN) ./bench --profile '$(CURDIR)/app/cmd/bookd/default.pgo' get get list search create update
+
 .PHONY: check
 check: need-go ## format, vet, lint, tidy, scripts: everything that needs no service
 	@$(RUN) ./check

@@ -37,12 +37,21 @@ func (p program) serve(ctx context.Context) error {
 	logger := telemetry.NewLogger(p.stdout, cfg.LogLevel)
 	options := databaseOptions(cfg.Database, "bookd serve")
 	options.StatementTimeout = cfg.HTTP.RequestTimeout + statementReserve
+	metrics := telemetry.NewMetrics(buildinfo.Get())
+	options.ObserveRead = metrics.LookedUp
+	tracing, err := startTracing(ctx, cfg.Tracing, logger)
+	if err != nil {
+		return err
+	}
+	if tracing != nil {
+		options.Tracer = tracing.Statements()
+	}
 	// The pool outlives the signal: it serves the requests that are being finished.
 	store, err := postgres.Open(context.WithoutCancel(ctx), options)
 	if err != nil {
 		return err
 	}
-	s, err := newServer(cfg, store, p.faults.Store(store), logger)
+	s, err := newServer(cfg, store, p.faults.Store(store), metrics, tracing, logger)
 	if err != nil {
 		store.Close()
 		return err
@@ -52,11 +61,12 @@ func (p program) serve(ctx context.Context) error {
 
 // server is one serving process: the API, the admin endpoints, and the store behind them.
 type server struct {
-	cfg    config.Config
-	logger *slog.Logger
-	store  *postgres.Store
-	api    *httpapi.API
-	tokens *token.Verifier
+	cfg     config.Config
+	logger  *slog.Logger
+	store   *postgres.Store
+	api     *httpapi.API
+	tokens  *token.Verifier
+	tracing *telemetry.Tracing // nil where there is none
 
 	stopTokens                 func(context.Context) // stores the last uses
 	apiListener, adminListener net.Listener
@@ -65,7 +75,11 @@ type server struct {
 }
 
 // newServer binds both ports: what is announced afterwards is true. The API gets its books from books, which stands on store.
-func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, logger *slog.Logger) (*server, error) {
+// tracing is nil where there is none.
+func newServer(
+	cfg config.Config, store *postgres.Store, books httpapi.Store, metrics *telemetry.Metrics, tracing *telemetry.Tracing,
+	logger *slog.Logger,
+) (*server, error) {
 	apiListener, err := net.Listen("tcp", cfg.HTTP.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("HTTP_ADDR: %w", err)
@@ -74,8 +88,6 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ADMIN_ADDR: %w", err), apiListener.Close())
 	}
-	build := buildinfo.Get()
-	metrics := telemetry.NewMetrics(build)
 	observePool(metrics, store)
 	tokens := token.NewVerifier(store, time.Now)
 	api := httpapi.New(httpapi.Options{
@@ -86,8 +98,9 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 		TokenLimit:     limiter("token", cfg.Access.TokenLimit),
 		TrustedProxies: cfg.Access.TrustedProxies,
 		Metrics:        metrics,
+		Tracer:         tracer(tracing),
 		Logger:         logger,
-		Build:          build,
+		Build:          buildinfo.Get(),
 		Now:            time.Now,
 		RequestTimeout: cfg.HTTP.RequestTimeout,
 		ReadyTimeout:   cfg.HTTP.ReadyTimeout,
@@ -113,7 +126,7 @@ func newServer(cfg config.Config, store *postgres.Store, books httpapi.Store, lo
 	metrics.Func("bookd_connections_refused_total", "Connections closed at once because too many were open.",
 		telemetry.Counter, func() float64 { _, refused := api.Connections(); return float64(refused) })
 	s := &server{
-		cfg: cfg, logger: logger, store: store, api: api, tokens: tokens,
+		cfg: cfg, logger: logger, store: store, api: api, tokens: tokens, tracing: tracing,
 		apiListener: apiListener, adminListener: adminListener,
 		failed: make(chan error, 2),
 	}
@@ -241,6 +254,7 @@ func (s *server) shutdown(grace bool) error {
 	}
 	s.stopTokens(ctx)
 	problems = append(problems, s.closeStore(ctx))
+	s.flushTraces(ctx)
 	if err := s.adminServer.Shutdown(ctx); err != nil {
 		// A profile still being taken is no reason to call the shutdown a failure.
 		s.logger.Warn("admin connections were cut off", "error", errors.Join(err, s.adminServer.Close()))
@@ -262,6 +276,38 @@ func (s *server) closeStore(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("close the database pool: %w", ctx.Err())
+	}
+}
+
+// startTracing returns nil when no collector is configured.
+func startTracing(ctx context.Context, cfg config.Tracing, logger *slog.Logger) (*telemetry.Tracing, error) {
+	if cfg.Endpoint == nil {
+		return nil, nil
+	}
+	options := telemetry.TracingOptions{Endpoint: cfg.Endpoint, Sampler: cfg.Sampler, Ratio: cfg.Ratio}
+	return telemetry.NewTracing(context.WithoutCancel(ctx), options, buildinfo.Get(), logger)
+}
+
+// tracer keeps a nil pointer from becoming an interface that is not nil.
+func tracer(t *telemetry.Tracing) httpapi.Tracer {
+	if t == nil {
+		return nil
+	}
+	return t
+}
+
+// flushTimeout is what a collector may delay the end by.
+const flushTimeout = time.Second
+
+// flushTraces sends the last spans. That a collector does not take them is no reason to call the shutdown a failure.
+func (s *server) flushTraces(ctx context.Context) {
+	if s.tracing == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	if err := s.tracing.Shutdown(ctx); err != nil {
+		s.logger.Warn("the last traces could not be exported", "error", err)
 	}
 }
 

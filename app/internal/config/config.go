@@ -19,6 +19,7 @@ type Config struct {
 	HTTP     HTTP
 	Database Database
 	Access   Access
+	Tracing  Tracing
 	Shutdown Shutdown
 	LogLevel slog.Level
 
@@ -88,6 +89,7 @@ func Load(lookup Lookup) (Config, error) {
 	b.duration(&c.Shutdown.Grace, "SHUTDOWN_GRACE", 2*time.Second, 0, time.Hour)
 	b.duration(&c.Shutdown.Timeout, "SHUTDOWN_TIMEOUT", 9*time.Second, time.Millisecond, 2*time.Hour)
 	b.level(&c.LogLevel)
+	b.tracing(&c.Tracing)
 	// Comparisons come last and only when every value could be read: comparing a value that was refused would report the
 	// same mistake twice.
 	if len(b.problems) == 0 {

@@ -51,6 +51,7 @@ func TestLoadWithRequiredVariablesOnly(t *testing.T) {
 			Host: "db", Port: 5432, Name: "bookshelf", User: "app", SSLMode: "prefer", MaxConns: 10, ConnectTimeout: 3 * time.Second,
 		},
 		Access:   Access{Auth: "required"},
+		Tracing:  Tracing{Sampler: "parentbased_always_on", Ratio: 1},
 		Shutdown: Shutdown{Grace: 2 * time.Second, Timeout: 9 * time.Second},
 		LogLevel: slog.LevelInfo,
 	}
@@ -75,7 +76,8 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 		"CORS_ORIGINS":    "https://a.example,http://localhost:8000",
 		"MAX_CONNECTIONS": "9", "MAX_IN_FLIGHT": "7", "MAX_BODY_BYTES_IN_FLIGHT": "4096", "REQUIRE_IF_MATCH": "true",
 		"MAX_TRANSFERS": "3", "MAX_IMPORT_BYTES": "4096", "HTTP_TRANSFER_TIMEOUT": "1h0m0s",
-		"IDEMPOTENCY_RETENTION": "48h0m0s",
+		"IDEMPOTENCY_RETENTION": "48h0m0s", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector:4318/base",
+		"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25",
 	}
 	got, err := Load(environment(set))
 	if err != nil {
@@ -106,6 +108,20 @@ func TestLoadRefuses(t *testing.T) {
 		set  map[string]string
 		want string
 	}{
+		"a collector that is no URL": {
+			map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"},
+			"OTEL_EXPORTER_OTLP_ENDPOINT: must be the URL of a collector",
+		},
+		"a collector with a password": {
+			map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://u:p@collector:4318"},
+			"OTEL_EXPORTER_OTLP_ENDPOINT: must be the URL of a collector such as http://collector:4318, without user",
+		},
+		"an unknown sampler": {
+			map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote"}, "OTEL_TRACES_SAMPLER: must be one of always_on",
+		},
+		"a share above all": {
+			map[string]string{"OTEL_TRACES_SAMPLER_ARG": "1.5"}, `OTEL_TRACES_SAMPLER_ARG: must be a number from 0 to 1, is "1.5"`,
+		},
 		"an empty value":               {map[string]string{"HTTP_ADDR": ""}, "HTTP_ADDR: is set but empty"},
 		"a blank value":                {map[string]string{"DB_HOST": " "}, "DB_HOST: is set but empty"},
 		"an address without a port":    {map[string]string{"HTTP_ADDR": "localhost"}, `HTTP_ADDR: must be host:port`},

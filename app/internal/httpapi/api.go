@@ -34,10 +34,20 @@ type Store interface {
 	Ready(ctx context.Context) error
 }
 
-// Metrics counts requests. RequestDone is called once for each RequestStarted.
+// Metrics counts requests. RequestDone is called once for each RequestStarted. The outcomes are those that package
+// telemetry lists; no client can make one up.
 type Metrics interface {
 	RequestStarted()
 	RequestDone(route, method string, status int, elapsed time.Duration)
+	TokenChecked(outcome string)
+	LimitChecked(policy, outcome string)
+	KeyUsed(outcome string)
+}
+
+// Tracer makes a span of each request. traceID names the trace in the log, "" for a request that is not in one; end is
+// called once, with what became of the request.
+type Tracer interface {
+	Request(r *http.Request) (ctx context.Context, traceID string, end func(route string, status int, err error))
 }
 
 // Options are what an API needs; all of them are required, unless said otherwise.
@@ -49,6 +59,7 @@ type Options struct {
 	TokenLimit     *ratelimit.Limiter // of requests per token; nil for none
 	TrustedProxies []netip.Prefix     // whose X-Forwarded-For is believed
 	Metrics        Metrics
+	Tracer         Tracer // nil for none
 	Logger         *slog.Logger
 	Build          buildinfo.Info
 	Now            func() time.Time
@@ -95,7 +106,7 @@ func New(options Options) *API {
 	// The first is the outermost. All of them wrap the router from outside: middleware of the router would not run for a
 	// 404 or a 405. Recovery is inside of what observes, so that a panic is logged and counted as the 500 it becomes.
 	inner := a.withCORS(a.withDeadline(newRouter(a, a.routes())))
-	a.handler = a.withRequest(a.withAccessLog(a.withMetrics(a.withRecovery(inner))))
+	a.handler = a.withRequest(a.withAccessLog(a.withMetrics(a.withTracing(a.withRecovery(inner)))))
 	return a
 }
 

@@ -58,6 +58,7 @@ func (a *API) withAuth(r route, next http.Handler) http.Handler {
 		}
 		t, err := a.authenticate(req)
 		if err != nil {
+			a.Metrics.TokenChecked(refusal(req, err))
 			return err
 		}
 		infoFrom(req.Context()).token = token.Prefix + t.ID
@@ -65,6 +66,7 @@ func (a *API) withAuth(r route, next http.Handler) http.Handler {
 			return err
 		}
 		if !t.Allows(scope) {
+			a.Metrics.TokenChecked("forbidden")
 			return &apiError{
 				kind: kindInsufficientScope,
 				detail: "This needs a token with the scope " + string(
@@ -75,10 +77,23 @@ func (a *API) withAuth(r route, next http.Handler) http.Handler {
 				header: challenge(`error="insufficient_scope", scope="` + string(scope) + `"`),
 			}
 		}
+		a.Metrics.TokenChecked("accepted")
 		actor := book.Actor{Name: "token:" + t.Name, TokenID: token.Prefix + t.ID}
 		next.ServeHTTP(w, req.WithContext(book.WithActor(req.Context(), actor)))
 		return nil
 	})
+}
+
+// refusal is the outcome, for the metrics, of a request that authenticate has an error for.
+func refusal(r *http.Request, err error) string {
+	switch _, answered := errors.AsType[*apiError](err); {
+	case !answered:
+		return "unverified"
+	case len(r.Header.Values("Authorization")) == 0:
+		return "missing"
+	default:
+		return "refused"
+	}
 }
 
 // authenticate returns the token that a request carries (RFC 6750, section 2.1; the other ways of that section, a form

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/token"
 )
@@ -193,5 +195,32 @@ func TestWhatIsNoRouteNeedsNoToken(t *testing.T) {
 		if w := b.do(t, request{method: test.method, target: test.target, header: bearer("x")}); w.Code != test.status {
 			t.Errorf("%s %s: status = %d, want %d", test.method, test.target, w.Code, test.status)
 		}
+	}
+}
+
+func TestWhatBecameOfTokensLimitsAndKeysIsCounted(t *testing.T) {
+	t.Parallel()
+	b := guarded(t, AuthRequired, func(o *Options) { o.AddressLimit = limited("address", 5) })
+	list := request{method: "GET", target: "/api/v1/books"}
+	for _, header := range []http.Header{nil, bearer("nonsense"), bearer("books-read")} {
+		r := list
+		r.header = header
+		b.do(t, r)
+	}
+	once := request{method: "POST", target: "/api/v1/books", body: minimalBook, header: bearer("books-write")}
+	once.header.Set("Idempotency-Key", "a")
+	b.do(t, once)
+	b.do(t, once)
+	b.do(t, list) // beyond the limit, so nobody looks for a token
+	want := []string{
+		"limit address allowed", "token missing",
+		"limit address allowed", "token refused",
+		"limit address allowed", "token accepted",
+		"limit address allowed", "token accepted", "key created",
+		"limit address allowed", "token accepted", "key replayed",
+		"limit address refused",
+	}
+	if diff := gocmp.Diff(want, b.metrics.outcomes); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
 	}
 }

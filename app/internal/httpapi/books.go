@@ -4,55 +4,10 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
-	"time"
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/idempotency"
 )
-
-// bookResponse is a book as clients see it. Every member is always there; null means "not known".
-type bookResponse struct {
-	ID            int64     `json:"id"`
-	Title         string    `json:"title"`
-	Authors       []string  `json:"authors"`
-	ISBN13        *string   `json:"isbn13"`
-	PublishedYear *int      `json:"published_year"`
-	Language      *string   `json:"language"`
-	Description   *string   `json:"description"`
-	Version       int64     `json:"version"`
-	CreatedAt     time.Time `json:"created_at"`
-	UpdatedAt     time.Time `json:"updated_at"`
-}
-
-// pageResponse is one page of a list; the cursor of the last page is null.
-type pageResponse struct {
-	Items      []bookResponse `json:"items"`
-	NextCursor *string        `json:"next_cursor"`
-}
-
-// toResponse is the one place where the domain's names and zero values become those of the contract.
-func toResponse(b book.Book) bookResponse {
-	return bookResponse{
-		ID:            b.ID,
-		Title:         b.Title,
-		Authors:       b.Authors,
-		ISBN13:        orNull(b.ISBN13),
-		PublishedYear: b.PublishedYear,
-		Language:      orNull(b.Language),
-		Description:   orNull(b.Description),
-		Version:       b.Version,
-		CreatedAt:     b.CreatedAt.UTC(),
-		UpdatedAt:     b.UpdatedAt.UTC(),
-	}
-}
-
-// orNull writes the domain's "" for "none" as null, so that clients need not know that convention.
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
 
 // handleBookList answers 200 with a page, or 304, 400, 406, 412, 503.
 func (a *API) handleBookList() http.Handler {
@@ -68,16 +23,13 @@ func (a *API) handleBookList() http.Handler {
 		if err != nil {
 			return err
 		}
-		page := pageResponse{Items: make([]bookResponse, len(books))} // never nil, which would be written as null
-		for i, b := range books {
-			page.Items[i] = toResponse(b)
-		}
+		var cursor string
 		if next != nil {
-			cursor := encodeCursor(query, *next)
-			page.NextCursor = &cursor
+			cursor = encodeCursor(query, *next)
 			w.Header().Set("Link", nextLink(r.URL, cursor))
 		}
-		return writeRead(w, r, page, contentTag)
+		body := encodePage(books, cursor)
+		return writeRead(w, r, body, contentTag(body))
 	})
 }
 
@@ -125,17 +77,20 @@ func (a *API) createOnce(w http.ResponseWriter, r *http.Request, keys []string) 
 		Retention:   a.Retention,
 	}, createdResponse)
 	if err != nil {
+		a.Metrics.KeyUsed("failed")
 		return err
 	}
 	if replayed {
+		a.Metrics.KeyUsed("replayed")
 		w.Header().Set("Idempotency-Replayed", "true")
+	} else {
+		a.Metrics.KeyUsed("created")
 	}
 	return writeResponse(w, answer)
 }
 
 // createdResponse is the answer to a request that has created b.
 func createdResponse(b book.Book) (idempotency.Response, error) {
-	body, err := encode(toResponse(b))
 	return idempotency.Response{
 		Status: http.StatusCreated,
 		Header: http.Header{
@@ -143,8 +98,8 @@ func createdResponse(b book.Book) (idempotency.Response, error) {
 			"Etag":         {versionTag(b.Version).String()},
 			"Location":     {locationOf(b)},
 		},
-		Body: body,
-	}, err
+		Body: encodeBook(b),
+	}, nil
 }
 
 // writeResponse sends a response as it was put together, now or then.
@@ -171,7 +126,7 @@ func (a *API) handleBookGet() http.Handler {
 		if err != nil {
 			return err
 		}
-		return writeRead(w, r, toResponse(found), func([]byte) entityTag { return versionTag(found.Version) })
+		return writeRead(w, r, encodeBook(found), versionTag(found.Version))
 	})
 }
 
@@ -238,7 +193,7 @@ func (a *API) handleBookPatch() http.Handler {
 func writeChanged(w http.ResponseWriter, b book.Book) error {
 	w.Header().Set("ETag", versionTag(b.Version).String())
 	w.Header().Set("Content-Location", locationOf(b))
-	return writeJSON(w, http.StatusOK, toResponse(b))
+	return writeEncoded(w, http.StatusOK, encodeBook(b))
 }
 
 // locationOf is the path of a book.

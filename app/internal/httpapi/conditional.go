@@ -153,17 +153,12 @@ func (c conditions) ofRead(current entityTag) (unchanged bool, err error) {
 	return c.noneMatch != nil && c.noneMatch.has(current, false), nil
 }
 
-// writeRead answers a GET or HEAD with v and its tag, or without it when the client has it.
-func writeRead(w http.ResponseWriter, r *http.Request, v any, tagOf func(body []byte) entityTag) error {
+// writeRead answers a GET or HEAD with a representation and its tag, or without it when the client has it.
+func writeRead(w http.ResponseWriter, r *http.Request, body []byte, tag entityTag) error {
 	c, err := readConditions(r.Header)
 	if err != nil {
 		return err
 	}
-	body, err := encode(v)
-	if err != nil {
-		return err
-	}
-	tag := tagOf(body)
 	unchanged, err := c.ofRead(tag)
 	if err != nil {
 		return err

@@ -20,6 +20,11 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return err
 	}
+	return writeEncoded(w, status, body)
+}
+
+// writeEncoded sends what is JSON already.
+func writeEncoded(w http.ResponseWriter, status int, body []byte) error {
 	if err := hold(w, body); err != nil {
 		return err
 	}

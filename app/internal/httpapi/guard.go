@@ -116,8 +116,10 @@ func (a *API) limit(w http.ResponseWriter, l *ratelimit.Limiter, client string) 
 	w.Header().Add("RateLimit-Policy", l.Header())
 	w.Header().Add("RateLimit", result.Header(l.Policy))
 	if result.Allowed {
+		a.Metrics.LimitChecked(l.Name, "allowed")
 		return nil
 	}
+	a.Metrics.LimitChecked(l.Name, "refused")
 	return &apiError{
 		kind: kindRateLimited,
 		detail: fmt.Sprintf("This %s may send %d requests in %d s, and has none left.",

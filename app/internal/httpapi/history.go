@@ -105,3 +105,11 @@ func (q *historyQuery) setLimit(value string) (err error) {
 	}
 	return nil
 }
+
+// orNull writes the domain's "" for "none" as null, so that clients need not know that convention.
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

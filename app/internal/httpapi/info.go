@@ -15,6 +15,7 @@ type info struct {
 	id     string
 	route  string     // template
 	client netip.Addr // where the request comes from; zero when that is not known
+	trace  string     // ID of the trace that the request is part of; "" for none
 	token  string     // public part of the token that was accepted
 
 	// What guard counts, and for whom.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -47,17 +48,21 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
 // withRequest gives the request its ID and its info, and every response the headers that all have.
 func (a *API) withRequest(next http.Handler) http.Handler {
+	// All responses share the values, whose slices are full: whoever adds to one makes a copy.
+	fixed := http.Header{
+		"X-Bookshelf-Version":    {a.Build.Version},
+		"X-Content-Type-Options": {"nosniff"},
+		"Cache-Control":          {"no-store"},
+		// Nothing here is a page: whatever a browser is made to see in an answer, it must not run it, frame it, or tell
+		// where it came from.
+		"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'"},
+		"Referrer-Policy":         {"no-referrer"},
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		in := &info{start: time.Now(), id: requestID(r.Header), route: unmatched, client: a.clientAddress(r)}
 		h := w.Header()
 		h.Set(requestIDHeader, in.id)
-		h.Set("X-Bookshelf-Version", a.Build.Version)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
-		// Nothing here is a page: whatever a browser is made to see in an answer, it must not run it, frame it, or tell
-		// where it came from.
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Referrer-Policy", "no-referrer")
+		maps.Copy(h, fixed)
 		if a.draining.Load() {
 			// Connections end with a response, in order. Closing idle ones later would race with a request on its way.
 			h.Set("Connection", "close")
@@ -97,6 +102,9 @@ func (a *API) withAccessLog(next http.Handler) http.Handler {
 			if len(a.TrustedProxies) > 0 {
 				attrs = append(attrs, slog.String("client_address", in.client.String()))
 			}
+			if in.trace != "" {
+				attrs = append(attrs, slog.String("trace_id", in.trace))
+			}
 			if in.token != "" {
 				attrs = append(attrs, slog.String("token", in.token))
 			}
@@ -106,6 +114,21 @@ func (a *API) withAccessLog(next http.Handler) http.Handler {
 			a.Logger.LogAttrs(r.Context(), a.logLevel(in.route, status), "request", attrs...)
 		}()
 		next.ServeHTTP(w, r)
+	})
+}
+
+// withTracing makes a span of each request. It stands inside of what logs, which names the trace, and runs deferred as
+// that does.
+func (a *API) withTracing(next http.Handler) http.Handler {
+	if a.Tracer == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in := infoFrom(r.Context())
+		ctx, id, end := a.Tracer.Request(r)
+		in.trace = id
+		defer func() { end(in.route, outcome(w, in), in.err) }()
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -168,6 +191,7 @@ func (a *API) withRecovery(next http.Handler) http.Handler {
 			in.err = fmt.Errorf("panic: %v", value)
 			a.Logger.LogAttrs(r.Context(), slog.LevelError, "panic in a handler",
 				slog.String("request_id", in.id),
+				slog.String("trace_id", in.trace),
 				slog.String("http_route", in.route),
 				slog.Any("panic", fmt.Sprint(value)),
 				slog.String("stack", string(debug.Stack())))

@@ -288,9 +288,10 @@ func (i *fakeImporter) Import(_ context.Context, opts bookimport.Options, in io.
 
 // fakeMetrics remembers what was counted.
 type fakeMetrics struct {
-	mu     sync.Mutex
-	active int
-	done   []counted
+	mu       sync.Mutex
+	active   int
+	done     []counted
+	outcomes []string
 }
 
 type counted struct {
@@ -302,6 +303,20 @@ func (m *fakeMetrics) RequestStarted() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.active++
+}
+
+func (m *fakeMetrics) TokenChecked(outcome string) { m.happened("token " + outcome) }
+
+func (m *fakeMetrics) LimitChecked(policy, outcome string) {
+	m.happened("limit " + policy + " " + outcome)
+}
+
+func (m *fakeMetrics) KeyUsed(outcome string) { m.happened("key " + outcome) }
+
+func (m *fakeMetrics) happened(outcome string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.outcomes = append(m.outcomes, outcome)
 }
 
 func (m *fakeMetrics) RequestDone(route, method string, status int, _ time.Duration) {

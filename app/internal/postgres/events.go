@@ -88,3 +88,11 @@ func (s *Store) History(ctx context.Context, id, before int64, limit int) (event
 	}
 	return events, more, nil
 }
+
+// orEmpty reads a NULL as "".
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

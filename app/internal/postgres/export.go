@@ -30,11 +30,11 @@ func (s *Store) Export(ctx context.Context, yield func(book.Book) error) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		row, err := pgx.RowToStructByPos[bookRow](rows)
+		b, err := scanBook(rows)
 		if err != nil {
 			return bookError("export books", err, "")
 		}
-		if err := yield(row.book()); err != nil {
+		if err := yield(b); err != nil {
 			cancel() // closing the rows would otherwise read them all to their end
 			return err
 		}

@@ -33,3 +33,13 @@ func (i *Import) Plan(ctx context.Context, sql string) ([]string, error) {
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
+
+// Places is how many statements may look books up at the same time.
+func (s *Store) Places() int { return s.reads.places }
+
+// Reads tells how many of the places are taken, and how many look-ups wait for one.
+func (s *Store) Reads() (taken, waiting int) {
+	s.reads.mu.Lock()
+	defer s.reads.mu.Unlock()
+	return s.reads.taken, len(s.reads.waiting)
+}

@@ -2,10 +2,14 @@ package postgres
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"bookshelf/app/internal/book"
 )
@@ -30,41 +34,56 @@ func (s *Store) List(ctx context.Context, q book.Query) ([]book.Book, *book.Posi
 	if err != nil {
 		return nil, nil, bookError("list books", err, "")
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[listedRow])
-	if err != nil {
+	defer rows.Close()
+	books := make([]book.Book, 0, q.Limit)
+	var last listed
+	for rows.Next() {
+		if len(books) == q.Limit {
+			rows.Close()
+			return books, last.position(q.Sort.Key), nil
+		}
+		if last, err = scanListed(rows); err != nil {
+			return nil, nil, bookError("list books", err, "")
+		}
+		books = append(books, last.Book)
+	}
+	if err := rows.Err(); err != nil {
 		return nil, nil, bookError("list books", err, "")
 	}
-	more := len(found) > q.Limit
-	if more {
-		found = found[:q.Limit]
-	}
-	books := make([]book.Book, len(found))
-	for i, row := range found {
-		books[i] = row.book()
-	}
-	if !more {
-		return books, nil, nil
-	}
-	return books, found[q.Limit-1].position(q.Sort.Key), nil
+	return books, nil, nil
 }
 
-// listedRow is a row of a list.
-type listedRow struct {
-	bookRow
+// listed is a row of a list.
+type listed struct {
+	book.Book
 
-	Rank float32 // 0 where the order does not depend on it
+	rank float32 // 0 where the order does not depend on it
+}
+
+// scanListed reads a row of columns and the rank.
+func scanListed(row pgx.CollectableRow) (listed, error) {
+	b, err := scanBook(row)
+	if err != nil {
+		return listed{}, err
+	}
+	raw := row.RawValues()
+	if n := len(raw) - 1; n != len(columnOIDs) || len(raw[n]) != 4 || row.FieldDescriptions()[n].DataTypeOID != pgtype.Float4OID {
+		return listed{}, errors.New("the row of a list does not end with its rank")
+	}
+	rank := math.Float32frombits(binary.BigEndian.Uint32(raw[len(columnOIDs)]))
+	return listed{Book: b, rank: rank}, nil
 }
 
 // position keeps of the row what the order needs.
-func (r listedRow) position(key book.SortKey) *book.Position {
-	p := &book.Position{ID: r.ID}
+func (l listed) position(key book.SortKey) *book.Position {
+	p := &book.Position{ID: l.ID}
 	switch key {
 	case book.ByTitle:
-		p.Title = r.Title
+		p.Title = l.Title
 	case book.ByYear:
-		p.Year = r.PublishedYear
+		p.Year = l.PublishedYear
 	case book.ByRelevance:
-		p.Rank = r.Rank
+		p.Rank = l.rank
 	}
 	return p
 }

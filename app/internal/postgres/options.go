@@ -37,6 +37,12 @@ type Options struct {
 	MaxConnIdleTime  time.Duration // 0: 30 min
 	ConnectTimeout   time.Duration // 0: 5 s; for one attempt to connect
 	StatementTimeout time.Duration // 0: none; the server ends a statement that takes longer
+
+	// ObserveRead is called for each statement that looks books up by ID, with the number of look-ups that it answers. It
+	// is called by several goroutines at once. nil: nobody wants to know.
+	ObserveRead func(size int)
+
+	Tracer pgx.QueryTracer // is told of every statement; nil: nobody is
 }
 
 // defaultConnectTimeout is short enough for a readiness check to see an unreachable server as such.
@@ -85,6 +91,7 @@ func (o Options) poolConfig() (*pgxpool.Config, error) {
 	// The default path looks into a schema named like the user first, where that user could put a table of its own.
 	conn.RuntimeParams["search_path"] = "public"
 	conn.RuntimeParams["statement_timeout"] = strconv.FormatInt(o.StatementTimeout.Milliseconds(), 10)
+	conn.Tracer = o.Tracer
 	if o.MaxConns > 0 {
 		cfg.MaxConns = o.MaxConns
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,7 +14,8 @@ import (
 
 // Store keeps books. Its methods may be called at the same time.
 type Store struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	reads *reads
 }
 
 // Open prepares a store with the login of opts. It does not wait for the server: the service may start before its
@@ -25,7 +25,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{pool: pool}, nil
+	return &Store{pool: pool, reads: newReads(pool, opts.ObserveRead)}, nil
 }
 
 // Close waits for the connections in use and closes all.
@@ -33,47 +33,6 @@ func (s *Store) Close() { s.pool.Close() }
 
 // Pool returns a snapshot of the connection pool's counters.
 func (s *Store) Pool() *pgxpool.Stat { return s.pool.Stat() }
-
-// columns are those of a book in the order of bookRow. Written out, so that a column that a later version adds does not
-// change the result of statements that a running process has prepared.
-const columns = `id, title, authors, isbn13, published_year, language, description, version, created_at, updated_at`
-
-// bookRow is a row of the table.
-type bookRow struct {
-	ID            int64
-	Title         string
-	Authors       []string
-	ISBN13        *string
-	PublishedYear *int
-	Language      *string
-	Description   string
-	Version       int64
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
-}
-
-func (r bookRow) book() book.Book {
-	return book.Book{
-		ID:            r.ID,
-		Title:         r.Title,
-		Authors:       r.Authors,
-		ISBN13:        orEmpty(r.ISBN13),
-		PublishedYear: r.PublishedYear,
-		Language:      orEmpty(r.Language),
-		Description:   r.Description,
-		Version:       r.Version,
-		CreatedAt:     r.CreatedAt.UTC(),
-		UpdatedAt:     r.UpdatedAt.UTC(),
-	}
-}
-
-// orEmpty reads a NULL as "".
-func orEmpty(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
 
 // Create stores a new book. The draft must come from book.Draft.Normalize. It returns a *book.ConflictError when another
 // book has the ISBN.
@@ -90,9 +49,13 @@ func insertArguments(d book.Draft) []any {
 	return []any{d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description}
 }
 
-// Get returns the book with the ID, or book.ErrNotFound.
+// Get returns the book with the ID, or book.ErrNotFound. Its authors may be shared with the answer to another call.
 func (s *Store) Get(ctx context.Context, id int64) (book.Book, error) {
-	return one(ctx, s.pool, "select book", "", `SELECT `+columns+` FROM books WHERE id = $1`, id)
+	b, err := s.reads.get(ctx, id)
+	if err != nil {
+		return book.Book{}, bookError("select book", err, "")
+	}
+	return b, nil
 }
 
 // Replace overwrites every field of the book with the ID and counts its version up, if the book has a version that c
@@ -165,18 +128,18 @@ func (s *Store) Delete(ctx context.Context, id int64, c book.Condition) error {
 
 // change runs a statement that changes one book and returns it.
 func (s *Store) change(ctx context.Context, operation, isbn, sql string, args ...any) (book.Book, error) {
-	var row bookRow
+	var b book.Book
 	err := s.write(ctx, sql, args, func(results pgx.BatchResults) error {
 		rows, err := results.Query()
 		if err == nil {
-			row, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[bookRow])
+			b, err = pgx.CollectExactlyOneRow(rows, scanBook)
 		}
 		return err
 	})
 	if err != nil {
 		return book.Book{}, bookError(operation, err, isbn)
 	}
-	return row.book(), nil
+	return b, nil
 }
 
 // allowed is the SQL of book.Condition.Allows, for the placeholders of what versionLists returns.
@@ -227,11 +190,11 @@ func one(ctx context.Context, on querier, operation, isbn, sql string, args ...a
 	if err != nil {
 		return book.Book{}, bookError(operation, err, isbn)
 	}
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[bookRow])
+	b, err := pgx.CollectExactlyOneRow(rows, scanBook)
 	if err != nil {
 		return book.Book{}, bookError(operation, err, isbn)
 	}
-	return row.book(), nil
+	return b, nil
 }
 
 // Ready returns nil when the server answers and its schema has at least the version that this program needs. A newer one

@@ -18,6 +18,9 @@ import (
 // HTTP; two smaller ones are added because most answers here take less than 5 ms.
 var durationBuckets = []float64{.001, .0025, .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
 
+// batchBuckets are upper bounds of the number of look-ups that share a statement.
+var batchBuckets = []float64{1, 2, 4, 8, 16, 32, 64}
+
 // Kind is the type of a metric family in Prometheus' text format.
 type Kind string
 
@@ -45,6 +48,9 @@ type Metrics struct {
 	durations *family
 	active    *vm.Gauge
 
+	tokens, limits, keys *family
+	lookUps              *vm.PrometheusHistogram
+
 	// known finds the series of a request without building its name again. It is bounded by routes × methods × statuses,
 	// none of which a client can invent.
 	known sync.Map // requestLabels → requestSeries
@@ -70,6 +76,11 @@ func NewMetrics(build buildinfo.Info) *Metrics {
 		"Time from the end of a request's headers to the end of its response.", Histogram)
 	active := m.family("http_server_active_requests", "Requests being answered.", Gauge)
 	m.active = active.series.NewGauge(seriesName(active.name, "service_version", m.version), nil)
+	m.tokens = m.family("bookd_token_checks_total", "Requests that needed a token, by what became of it.", Counter)
+	m.limits = m.family("bookd_rate_limit_checks_total", "Requests under a limit, by policy and outcome.", Counter)
+	m.keys = m.family("bookd_idempotency_keys_total", "Requests with an Idempotency-Key, by what became of them.", Counter)
+	sizes := m.family("bookd_db_read_batch_size", "Look-ups of a book that one statement answered.", Histogram)
+	m.lookUps = sizes.series.NewPrometheusHistogramExt(sizes.name, batchBuckets)
 	m.Func("bookd_build_info", "The build that is running; always 1.", Gauge, func() float64 { return 1 },
 		"service_version", build.Version, "revision", build.Revision)
 	return m
@@ -103,6 +114,26 @@ func (m *Metrics) RequestDone(route, method string, status int, elapsed time.Dur
 	series := found.(requestSeries)
 	series.count.Inc()
 	series.duration.Update(elapsed.Seconds())
+}
+
+// TokenChecked counts a request that needed a token: accepted, missing, refused, forbidden (by its scopes), or unverified
+// (the store could not tell).
+func (m *Metrics) TokenChecked(outcome string) { m.tokens.count("outcome", outcome) }
+
+// LimitChecked counts a request under a policy of limits: allowed or refused.
+func (m *Metrics) LimitChecked(policy, outcome string) {
+	m.limits.count("policy", policy, "outcome", outcome)
+}
+
+// KeyUsed counts a request with an Idempotency-Key: created, replayed, or failed.
+func (m *Metrics) KeyUsed(outcome string) { m.keys.count("outcome", outcome) }
+
+// LookedUp counts a statement that answered so many look-ups.
+func (m *Metrics) LookedUp(size int) { m.lookUps.Update(float64(size)) }
+
+// count adds to the series of the labels, of which there are a few.
+func (f *family) count(labels ...string) {
+	f.series.GetOrCreateCounter(seriesName(f.name, labels...)).Inc()
 }
 
 // newRequestSeries may run for the same labels in several requests at once; the sets return the same series to all.

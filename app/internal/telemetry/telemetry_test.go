@@ -49,6 +49,34 @@ func TestMetricsAreThoseOfTheContract(t *testing.T) {
 	}
 }
 
+func TestOutcomesAndBatchesAreCounted(t *testing.T) {
+	t.Parallel()
+	m := NewMetrics(buildinfo.Info{Version: "v1"})
+	m.TokenChecked("accepted")
+	m.TokenChecked("accepted")
+	m.TokenChecked("missing")
+	m.LimitChecked("address", "refused")
+	m.KeyUsed("replayed")
+	m.LookedUp(1)
+	m.LookedUp(20)
+	var b bytes.Buffer
+	m.WritePrometheus(&b)
+	for _, want := range []string{
+		"# TYPE bookd_token_checks_total counter\n",
+		`bookd_token_checks_total{outcome="accepted"} 2` + "\n",
+		`bookd_token_checks_total{outcome="missing"} 1` + "\n",
+		`bookd_rate_limit_checks_total{policy="address",outcome="refused"} 1` + "\n",
+		`bookd_idempotency_keys_total{outcome="replayed"} 1` + "\n",
+		`bookd_db_read_batch_size_bucket{le="1"} 1` + "\n",
+		`bookd_db_read_batch_size_bucket{le="32"} 2` + "\n",
+		"bookd_db_read_batch_size_sum 21\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in:\n%s", want, b.String())
+		}
+	}
+}
+
 // The format forbids a family in two places and a series twice; Prometheus drops such a scrape as a whole.
 func TestExpositionHoldsEachFamilyAndSeriesOnce(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,301 @@
+// Command bench measures the service against the limit of its parts, all in one run on one machine.
+//
+//	GOWORK=off go run -C tools ./bench [--bookd FILE] [--profile FILE] [OPERATION…]
+//
+// The limit of an operation is what its two parts leave when they share the processors: PostgreSQL answering the same SQL
+// (pgbench with prepared statements over the same Unix socket), and net/http sending the same bytes.
+//
+//	limit = 1 / (1/limit_pg + 1/limit_http)
+//
+// The three are measured in turn, round by round, so that whatever else the machine does meets all of them; printed are
+// ratios within a round. BENCH_SECONDS (300) is about how long all of it takes.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"time"
+
+	"bookshelf/tools/internal/command"
+	"bookshelf/tools/internal/repo"
+)
+
+const (
+	connections = 32 // of the load generator
+	poolSize    = 10 // the service's connections to PostgreSQL, as by default; pgbench has as many
+	books       = 100_000
+	coldStarts  = 5
+)
+
+func main() { command.Main("bench", run) }
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 1 {
+		switch args[0] {
+		case "load":
+			return runLoad(ctx, os.Stdin, stdout)
+		case "bare":
+			return runBare(ctx, os.Stdin, stdout)
+		}
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	binary := flags.String("bookd", "", "measure this program instead of building one")
+	profile := flags.String("profile", "", "take no measurements; write a CPU profile of a mixed load for default.pgo")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ops, err := command.Choose("operation", operations(), func(op operation) string { return op.name }, flags.Args())
+	if err != nil {
+		return err
+	}
+	p, err := plan(os.Getenv("BENCH_SECONDS"), len(ops))
+	if err != nil {
+		return err
+	}
+	root, err := repo.Root()
+	if err != nil {
+		return err
+	}
+	return measureAll(ctx, root, *binary, *profile, ops, p, stdout)
+}
+
+// timing is how a run spends its time.
+type timing struct {
+	rounds  int
+	seconds int // of one measurement; pgbench counts whole ones
+}
+
+// plan divides the time that is wanted, in seconds, among the measurements.
+func plan(wanted string, operations int) (timing, error) {
+	total := 300
+	if wanted != "" {
+		var err error
+		if total, err = strconv.Atoi(wanted); err != nil || total < 30 || total > 3600 {
+			return timing{}, fmt.Errorf("BENCH_SECONDS must be a number of seconds from 30 to 3600, is %q", wanted)
+		}
+	}
+	t := timing{rounds: 5}
+	if total < 150 {
+		t.rounds = 3
+	}
+	// Three measurements for an operation and round, one more at half of the rate; the rest is for building, filling the
+	// database and starting.
+	t.seconds = max(1, (total-30)/(operations*(3*t.rounds+1)))
+	return t, nil
+}
+
+// measureAll sets everything up, measures, and takes everything down again, also after Ctrl-C.
+func measureAll(
+	ctx context.Context, root, binary, profile string, ops []operation, p timing, stdout io.Writer,
+) (err error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if binary == "" {
+		binary = filepath.Join(dir, "bookd")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/bookd")
+		build.Dir = filepath.Join(root, "app")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build bookd: %w: %s", err, command.Tail(string(out), 10))
+		}
+	}
+	fmt.Fprintf(stdout, "%d rounds of %d s for each of %d operations, with %d connections\n",
+		p.rounds, p.seconds, len(ops), connections)
+	db, err := startDatabase(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.stop()) }()
+	s := &service{binary: binary, dir: dir, db: db}
+	if err := db.create(ctx); err != nil {
+		return err
+	}
+	if _, err := s.command(ctx, ownerRole, "migrate"); err != nil {
+		return err
+	}
+	if err := db.fill(ctx, books); err != nil {
+		return err
+	}
+	token, err := s.command(ctx, servingRole, "token", "create", "--scopes", "books:read,books:write", "bench")
+	if err != nil {
+		return err
+	}
+	b := &bench{timing: p, operations: ops, db: db, service: s, stdout: stdout, spec: loadSpec{
+		Token: token, Books: books, Connections: connections, Seconds: float64(p.seconds),
+	}}
+	if err := b.coldStart(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if profile != "" {
+		return b.profile(ctx, profile)
+	}
+	result, err := b.measure(ctx)
+	if err != nil {
+		return err
+	}
+	return result.write(filepath.Join(root, "bench"), stdout)
+}
+
+// bench is one run.
+type bench struct {
+	timing
+
+	operations []operation
+	db         *database
+	service    *service
+	spec       loadSpec
+	stdout     io.Writer
+	starts     []time.Duration
+}
+
+// coldStart starts the service several times and leaves the last one running.
+func (b *bench) coldStart(ctx context.Context) error {
+	for i := range coldStarts {
+		took, err := b.service.start(ctx)
+		if err != nil {
+			return err
+		}
+		b.starts = append(b.starts, took)
+		if i < coldStarts-1 {
+			if err := b.service.stop(); err != nil {
+				return err
+			}
+		}
+	}
+	b.spec.Addr = b.service.addr
+	return nil
+}
+
+// measure runs the rounds, and then what needs their result.
+func (b *bench) measure(ctx context.Context) (*report, error) {
+	samples := map[string]sample{}
+	for _, op := range b.operations {
+		var err error
+		if samples[op.name], err = fetchSample(b.spec, op); err != nil {
+			return nil, err
+		}
+	}
+	addrs := map[string]string{}
+	bare, err := startHelper(ctx, "bare", samples, &addrs)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		_ = bare.Process.Kill() // it has nothing to finish
+		_ = bare.Wait()
+	}()
+	measured := map[string]*measurement{}
+	for round := range b.rounds {
+		for _, op := range b.operations {
+			if measured[op.name] == nil {
+				measured[op.name] = &measurement{Name: op.name, Target: op.target}
+			}
+			if err := b.round(ctx, op, round, addrs[op.name], measured[op.name]); err != nil {
+				return nil, fmt.Errorf("%s: %w", op.name, err)
+			}
+		}
+		fmt.Fprintf(b.stdout, "round %d of %d\n", round+1, b.rounds)
+	}
+	result := &report{
+		Go: runtime.Version(), CPUs: runtime.NumCPU(), Connections: connections, Pool: poolSize, Books: books,
+		Rounds: b.rounds, Seconds: b.seconds,
+	}
+	for _, op := range b.operations {
+		m := measured[op.name]
+		spec := b.spec
+		spec.Operation, spec.Rate = op.name, median(m.Service)/2
+		var half loadResult
+		if err := helper(ctx, "load", spec, &half); err != nil {
+			return nil, err
+		}
+		m.HalfRate = latency{PerSec: half.PerSec, P50: half.P50, P99: half.P99}
+		result.Operations = append(result.Operations, *m)
+	}
+	used, err := b.service.usage()
+	if err != nil {
+		return nil, err
+	}
+	result.PeakRSSMiB = used.peakRSS / (1 << 20)
+	slices.Sort(b.starts)
+	result.ColdStart = spread{
+		Median: b.starts[len(b.starts)/2].Seconds(), Min: b.starts[0].Seconds(), Max: b.starts[len(b.starts)-1].Seconds(),
+	}
+	version, err := b.db.psql(ctx, "postgres", "SHOW server_version")
+	result.PostgreSQL = firstLine(version)
+	return result, err
+}
+
+// round measures an operation three times. Which of them comes first changes from round to round: what one leaves behind,
+// such as pages to write to the disk, must not always meet the same.
+func (b *bench) round(ctx context.Context, op operation, round int, bareAddr string, m *measurement) error {
+	spec := b.spec
+	spec.Operation = op.name
+	parts := []func() error{
+		func() error {
+			rate, err := b.db.pgbench(ctx, op.sql, poolSize, b.seconds, books)
+			m.PostgreSQL = append(m.PostgreSQL, rate)
+			return err
+		},
+		func() error {
+			bare := spec
+			bare.Addr = bareAddr
+			var result loadResult
+			err := helper(ctx, "load", bare, &result)
+			m.HTTP = append(m.HTTP, result.PerSec)
+			return err
+		},
+		func() error {
+			before, err := b.service.usage()
+			if err != nil {
+				return err
+			}
+			var result loadResult
+			if err := helper(ctx, "load", spec, &result); err != nil {
+				return err
+			}
+			after, err := b.service.usage()
+			n := float64(result.Requests)
+			m.Service = append(m.Service, result.PerSec)
+			m.CPU = append(m.CPU, (after.cpu-before.cpu)/n)
+			m.Allocs = append(m.Allocs, (after.allocs-before.allocs)/n)
+			m.Bytes = append(m.Bytes, (after.bytes-before.bytes)/n)
+			return err
+		},
+	}
+	for i := range parts {
+		if err := parts[(i+round)%len(parts)](); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// profile loads the service with each operation in turn while it takes a profile of itself.
+func (b *bench) profile(ctx context.Context, path string) error {
+	const seconds = 5
+	taken := make(chan error, 1)
+	go func() { taken <- b.service.profile(path, seconds*len(b.operations)) }()
+	for _, op := range b.operations {
+		spec := b.spec
+		spec.Operation, spec.Seconds = op.name, seconds
+		var result loadResult
+		if err := helper(ctx, "load", spec, &result); err != nil {
+			return err
+		}
+		fmt.Fprintf(b.stdout, "%s: %d requests\n", op.name, result.Requests)
+	}
+	return <-taken
+}
