@@ -27,7 +27,8 @@ func (c checker) client(ctx context.Context) (string, error) {
 	defer os.RemoveAll(scratch)
 	fresh := filepath.Join(scratch, filepath.Base(clientFile))
 	complaint, err := output(ctx, filepath.Join(c.root, filepath.Dir(clientFile)), nil,
-		generator, "-config", "oapi-codegen.yaml", "-o", fresh, filepath.Join("..", "internal", "httpapi", "openapi.yaml"))
+		generator, "-config", "oapi-codegen.yaml", "-o", fresh,
+		filepath.Join("..", "internal", "httpapi", "openapi.yaml"))
 	if err != nil || complaint != "" {
 		return complaint, err
 	}

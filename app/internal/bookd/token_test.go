@@ -91,8 +91,12 @@ func TestEveryWayOfChangingABookIsTheTokens(t *testing.T) {
 	if created.JSON201 == nil {
 		t.Fatalf("create: %s", created.Body)
 	}
-	patched, err := writer.PatchBookWithApplicationMergePatchPlusJSONBodyWithResponse(t.Context(), created.JSON201.ID, nil,
-		client.BookPatch{Language: nullable.NewNullableWithValue("en")})
+	patched, err := writer.PatchBookWithApplicationMergePatchPlusJSONBodyWithResponse(
+		t.Context(),
+		created.JSON201.ID,
+		nil,
+		client.BookPatch{Language: nullable.NewNullableWithValue("en")},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,9 @@ type operation struct {
 	parameters   []*v3.Parameter // those of the path as well
 }
 
-func (c *contract) operations() (all []operation) {
-	for path, item := range c.model.Paths.PathItems.FromOldest() {
+// allOperations are those of the whole description.
+func allOperations(model *v3.Document) (all []operation) {
+	for path, item := range model.Paths.PathItems.FromOldest() {
 		for method, described := range operations(item) {
 			all = append(all, operation{method, path, described, slices.Concat(item.Parameters, described.Parameters)})
 		}
@@ -30,8 +31,8 @@ func (c *contract) operations() (all []operation) {
 	return all
 }
 
-// call returns a request as the description wants it, for a book that is there, with one parameter set to values and with
-// one member of the body changed.
+// call returns a request as the description wants it, for a book that is there, with one parameter set to values and
+// with one member of the body changed.
 func (o operation) call(t *testing.T, p *v3.Parameter, values []string, change func(map[string]any)) request {
 	t.Helper()
 	r := request{method: o.method, target: strings.ReplaceAll(o.path, "{file}", "start.js"), header: http.Header{}}
@@ -164,7 +165,13 @@ func wrongTexts(p *v3.Parameter) map[string][]string {
 	}
 	switch {
 	case slices.Contains(s.Type, "integer"):
-		out["a word"], out["a fraction"], out["beyond 64 bits"] = []string{"x"}, []string{"1.5"}, []string{"99999999999999999999"}
+		out["a word"], out["a fraction"], out["beyond 64 bits"] = []string{
+			"x",
+		}, []string{
+			"1.5",
+		}, []string{
+			"99999999999999999999",
+		}
 	case slices.Contains(s.Type, "boolean"):
 		out["a word"] = []string{"maybe"}
 	case len(s.Enum) > 0:
@@ -202,7 +209,7 @@ func TestWhatIsNotDescribedIsRefused(t *testing.T) {
 			}
 		})
 	}
-	for _, o := range theContract(t).operations() {
+	for _, o := range allOperations(modelOf(t)) {
 		name := o.described.OperationId
 		for _, p := range o.parameters {
 			if p.Name == "file" {
@@ -213,7 +220,10 @@ func TestWhatIsNotDescribedIsRefused(t *testing.T) {
 			}
 		}
 		if o.described.Responses.Codes.GetOrZero("400") != nil { // probes take whatever they are asked with
-			refused(name+"/unknown parameter", o.call(t, &v3.Parameter{Name: "nonsense", In: "query"}, []string{"1"}, nil))
+			refused(
+				name+"/unknown parameter",
+				o.call(t, &v3.Parameter{Name: "nonsense", In: "query"}, []string{"1"}, nil),
+			)
 		}
 		schema, _ := o.body()
 		if schema == nil {
@@ -242,8 +252,8 @@ func TestWhatIsNotDescribedIsRefused(t *testing.T) {
 // The bounds of the description are those of the service and no narrower: what is just within is taken.
 func TestTheBoundsOfTheDescriptionAreTaken(t *testing.T) {
 	t.Parallel()
-	// There are rules beyond these bounds. A year depends on the clock, a tag has a form, relevance needs a search, and two
-	// characters are a delimiter only as \t.
+	// There are rules beyond these bounds. A year depends on the clock, a tag has a form, relevance needs a search, and
+	// two characters are a delimiter only as \t.
 	beyond := map[string]bool{
 		"published_year/largest": true, "language/longest": true, "language/shortest": true, "sort/relevance": true,
 		"delimiter/longest": true, "isbn/shortest": true, "cursor/shortest": true, "If-Match/shortest": true,
@@ -262,7 +272,7 @@ func TestTheBoundsOfTheDescriptionAreTaken(t *testing.T) {
 			}
 		})
 	}
-	for _, o := range theContract(t).operations() {
+	for _, o := range allOperations(modelOf(t)) {
 		for _, p := range o.parameters {
 			for what, value := range rightTexts(p) {
 				taken(o.described.OperationId, p.Name+"/"+what, o.call(t, p, []string{value}, nil))

@@ -12,8 +12,8 @@ import (
 	"github.com/swaggest/swgui/v5/static"
 )
 
-// The description of the API, for machines, and the page that shows it to people. The viewer is Swagger UI as its module
-// embeds it; the page and what starts the viewer are ours, since that module's own page has its script in line.
+// The description of the API, for machines, and the page that shows it to people. The viewer is Swagger UI as its
+// module embeds it; the page and what starts the viewer are ours, since that module's own page has its script in line.
 var (
 	//go:embed openapi.yaml
 	openAPI []byte
@@ -23,10 +23,10 @@ var (
 	docsStart []byte
 )
 
-// docsPolicy is all that the page needs, in place of the policy of other answers. The viewer draws some of its icons from
-// data URLs. Requests of whoever tries an operation go to this server.
-const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// docsPolicy is all that the page needs, in place of the policy of other answers. The viewer draws some of its icons
+// from data URLs. Requests of whoever tries an operation go to this server.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // file is something that stays the same while the process runs.
 type file struct {
@@ -41,7 +41,8 @@ func newFile(contentType string, body []byte) file {
 	return file{contentType: contentType, body: body, tag: contentTag(body)}
 }
 
-// viewerFile is a file of the viewer's module. It panics when there is none: which there are is known when this is built.
+// viewerFile is a file of the viewer's module. It panics when there is none: which there are is known when this is
+// built.
 func viewerFile(contentType, name string) file {
 	body, err := static.FS.ReadFile(name)
 	if err != nil {
@@ -111,8 +112,8 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// expand sends a compressed file without its coding. It holds a piece at a time: the whole, many times over, is memory that
-// whoever asks often could make us run out of.
+// expand sends a compressed file without its coding. It holds a piece at a time: the whole, many times over, is memory
+// that whoever asks often could make us run out of.
 func (f file) expand(w http.ResponseWriter) error {
 	plain, err := gzip.NewReader(bytes.NewReader(f.body))
 	if err != nil {

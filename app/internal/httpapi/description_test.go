@@ -16,7 +16,11 @@ func TestTheDescriptionIsServedToEverybody(t *testing.T) {
 	if w.Code != 200 || w.Header().Get("Content-Type") != "application/yaml" || !bytes.Equal(w.Body.Bytes(), openAPI) {
 		t.Errorf("%d, %s, %d bytes; want the document", w.Code, w.Header().Get("Content-Type"), w.Body.Len())
 	}
-	again := request{method: "GET", target: "/openapi.yaml", header: http.Header{"If-None-Match": {w.Header().Get("ETag")}}}
+	again := request{
+		method: "GET",
+		target: "/openapi.yaml",
+		header: http.Header{"If-None-Match": {w.Header().Get("ETag")}},
+	}
 	if w := b.do(t, again); w.Code != 304 || w.Body.Len() != 0 {
 		t.Errorf("with its tag: %d and %d bytes, want 304 and none", w.Code, w.Body.Len())
 	}
@@ -46,7 +50,14 @@ func TestThePageConsistsOfFilesThatAreThere(t *testing.T) {
 				got = inflate(t, w.Body.Bytes())
 			}
 			if w.Code != 200 || got != plain || w.Header().Get("Content-Type") != f.contentType {
-				t.Errorf("%s for %q: %d, %s, %d bytes", target, accept, w.Code, w.Header().Get("Content-Type"), len(got))
+				t.Errorf(
+					"%s for %q: %d, %s, %d bytes",
+					target,
+					accept,
+					w.Code,
+					w.Header().Get("Content-Type"),
+					len(got),
+				)
 			}
 			if got := w.Header().Get("Content-Security-Policy"); got != docsPolicy {
 				t.Errorf("%s: Content-Security-Policy = %q", target, got)
@@ -86,7 +97,9 @@ func TestThePageIsNoProbe(t *testing.T) {
 	if !b.api.requests.take("another client", 1) {
 		t.Fatal("there is no room at all")
 	}
-	for target, want := range map[string]int{"/docs": 503, "/docs/swagger-ui.css": 503, "/openapi.yaml": 503, "/livez": 200} {
+	for target, want := range map[string]int{
+		"/docs": 503, "/docs/swagger-ui.css": 503, "/openapi.yaml": 503, "/livez": 200,
+	} {
 		if w := b.do(t, request{method: "GET", target: target}); w.Code != want {
 			t.Errorf("%s while the service is full: %d, want %d", target, w.Code, want)
 		}

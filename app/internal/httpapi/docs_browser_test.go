@@ -40,7 +40,7 @@ func TestThePageWorksInABrowser(t *testing.T) {
 	var answer string
 	var picture []byte
 	var want []string
-	for _, o := range theContract(t).operations() {
+	for _, o := range allOperations(modelOf(t)) {
 		want = append(want, o.method+" "+o.path)
 	}
 	err = chromedp.Run(ctx,

@@ -45,6 +45,7 @@ func TestDocumentedExamplesAreTrue(t *testing.T) {
 		served.Header = req.Header
 		w := httptest.NewRecorder()
 		b.api.ServeHTTP(w, served)
+		theContract(t).check(t, served, w)
 
 		wantHead, wantBody, _ := strings.Cut(blocks[i+1][1], "\n\n")
 		status, headers, _ := strings.Cut(wantHead, "\n")

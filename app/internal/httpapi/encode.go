@@ -32,7 +32,8 @@ func writeEncoded(w http.ResponseWriter, status int, body []byte) error {
 	return nil
 }
 
-// hold counts the body of an answer that is about to be sent. Its error is a 503; of the answer to a change, there is none.
+// hold counts the body of an answer that is about to be sent. Its error is a 503; of the answer to a change, there is
+// none.
 func hold(w http.ResponseWriter, body []byte) error {
 	if rec, ok := w.(*recorder); ok {
 		return rec.api.holdAnswer(rec.in, len(body))

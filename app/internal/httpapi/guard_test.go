@@ -171,7 +171,8 @@ func TestEveryAnswerTellsBrowsersToDoNothingWithIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for target, cacheControl := range map[string]string{
-		"/api/v1/books": "private, no-cache", "/api/v1/books/7": "no-store", "/no/such/path": "no-store", "/livez": "no-store",
+		"/api/v1/books": "private, no-cache", "/api/v1/books/7": "no-store",
+		"/no/such/path": "no-store", "/livez": "no-store",
 	} {
 		h := b.do(t, request{method: "GET", target: target, header: http.Header{"Origin": {"https://a.example"}}}).
 			Header()

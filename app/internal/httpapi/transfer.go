@@ -32,7 +32,7 @@ func (a *API) beginTransfer(w http.ResponseWriter, r *http.Request) (*transfer, 
 			detail: "As many exports and imports as this server admits are under way. Try again later.",
 		}
 	}
-	// The context of other requests ends after RequestTimeout. What the one here has instead of it knows of no actor yet.
+	// The context of other requests ends after RequestTimeout. What the one here has instead knows of no actor yet.
 	ctx := book.WithActor(infoFrom(r.Context()).connection, book.ActorFrom(r.Context(), book.Anonymous))
 	ctx, cancel := context.WithTimeout(ctx, a.TransferTimeout)
 	t := &transfer{ctx: ctx, conn: http.NewResponseController(w), receive: a.ReadTimeout, send: a.WriteTimeout}

@@ -174,6 +174,9 @@ func TestTheActorDoesNotOutliveItsChange(t *testing.T) {
 	}
 }
 
+// draftA is of a book of which nothing else matters.
+func draftA() book.Draft { return book.Draft{Title: "A", Authors: []string{"X"}} }
+
 // A change that fails leaves no trace.
 func TestWhatDidNotHappenIsNotRecorded(t *testing.T) {
 	t.Parallel()
@@ -183,7 +186,7 @@ func TestWhatDidNotHappenIsNotRecorded(t *testing.T) {
 	if _, err := s.Create(t.Context(), persuasion()); err == nil {
 		t.Fatal("the same ISBN again: no error")
 	}
-	if _, err := s.Replace(t.Context(), 42, book.Draft{Title: "A", Authors: []string{"X"}}, book.Condition{}); !errors.Is(
+	if _, err := s.Replace(t.Context(), 42, draftA(), book.Condition{}); !errors.Is(
 		err,
 		book.ErrNotFound,
 	) {
@@ -248,7 +251,7 @@ func TestHistoryIsPagedNewestFirst(t *testing.T) {
 	s := pgtest.New(t).Store(t)
 	b := mustCreate(t, s, book.Draft{Title: "A", Authors: []string{"X"}})
 	for range 4 {
-		if _, err := s.Replace(t.Context(), b.ID, book.Draft{Title: "A", Authors: []string{"X"}}, book.Condition{}); err != nil {
+		if _, err := s.Replace(t.Context(), b.ID, draftA(), book.Condition{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -264,7 +267,7 @@ func TestHistoryIsPagedNewestFirst(t *testing.T) {
 		}
 		before = events[len(events)-1].ID
 		if page == 0 { // what happens meanwhile is newer than every page to come
-			if _, err := s.Replace(t.Context(), b.ID, book.Draft{Title: "A", Authors: []string{"X"}}, book.Condition{}); err != nil {
+			if _, err := s.Replace(t.Context(), b.ID, draftA(), book.Condition{}); err != nil {
 				t.Fatal(err)
 			}
 		}
