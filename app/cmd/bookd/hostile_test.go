@@ -302,12 +302,13 @@ const postHead = "POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: applic
 func TestAttacksDoNotStopOthers(t *testing.T) {
 	t.Parallel()
 	large := `{"title": "x", "authors": ["y"], "description": "` + strings.Repeat("z", 1<<20-100)
-	for _, attack := range []struct {
+	for _, attack := range []struct { //nolint:paralleltest // times are compared
 		name   string
 		memory int // MiB
 		run    func(t *testing.T, v *victim) (after func())
 	}{
 		{"headers that arrive byte by byte", containerMemory, func(t *testing.T, v *victim) func() {
+			t.Helper()
 			conns := v.connect(t, files(t, 2000))
 			say(conns, "GET /api/v1/books HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 			stop := dribble(conns, "x")
@@ -317,6 +318,7 @@ func TestAttacksDoNotStopOthers(t *testing.T) {
 			}
 		}},
 		{"bodies that arrive byte by byte", containerMemory, func(t *testing.T, v *victim) func() {
+			t.Helper()
 			conns := v.connect(t, files(t, 2000))
 			say(conns, postHead+"Content-Length: 9999\r\n\r\n{")
 			stop := dribble(conns, " ")
@@ -326,6 +328,7 @@ func TestAttacksDoNotStopOthers(t *testing.T) {
 			}
 		}},
 		{"large bodies that stop before their end", containerMemory, func(t *testing.T, v *victim) func() {
+			t.Helper()
 			conns := v.connect(t, 200)
 			var wg sync.WaitGroup
 			for _, conn := range conns {
@@ -337,6 +340,7 @@ func TestAttacksDoNotStopOthers(t *testing.T) {
 			return func() { wantClosed(t, conns) }
 		}},
 		{"answers that nobody reads", containerMemory, func(t *testing.T, v *victim) func() {
+			t.Helper()
 			// Each asks for a megabyte again and again, which is read from the database and written as JSON: real work.
 			// The first few fit into the system's buffers, all ten do not.
 			conns := v.connect(t, 200/raceFactor)
@@ -349,6 +353,7 @@ func TestAttacksDoNotStopOthers(t *testing.T) {
 			return func() {}
 		}},
 		{"ten thousand idle connections", containerMemory, func(t *testing.T, v *victim) func() {
+			t.Helper()
 			conns := v.connect(t, files(t, 10_000))
 			say(conns, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
 			kept := answered(conns)[200]
@@ -359,7 +364,7 @@ func TestAttacksDoNotStopOthers(t *testing.T) {
 			return func() {}
 		}},
 	} {
-		t.Run(attack.name, func(t *testing.T) { //nolint:paralleltest // times are compared
+		t.Run(attack.name, func(t *testing.T) {
 			v := attacked(
 				t,
 				"HTTP_READ_HEADER_TIMEOUT=4s",
@@ -467,7 +472,7 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 			}
 		})
 	}
-	t.Run("and the books are as they were", func(t *testing.T) { //nolint:paralleltest // runs while the others wait
+	t.Run("and the books are as they were", func(t *testing.T) { // while the others wait
 		v.median(t)
 		if peak := v.peakMemory(t); peak > containerMemory*raceFactor {
 			t.Errorf("it took %d MiB", peak)

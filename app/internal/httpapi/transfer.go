@@ -58,7 +58,7 @@ func (t *transfer) problem(err error) error {
 	switch {
 	case answer == nil:
 		return fmt.Errorf("%w: %w", errClientLeft, err)
-	case answer.cause == nil && error(answer) != err:
+	case answer.cause == nil && !errors.Is(err, answer):
 		answer.cause = err
 	}
 	return answer

@@ -52,7 +52,8 @@ func TestKeysAreReadAsTheDraftWritesThem(t *testing.T) {
 
 func TestFingerprintsTellBodiesApart(t *testing.T) {
 	t.Parallel()
-	if Fingerprint([]byte(`{"a": 1}`)) != Fingerprint([]byte(`{"a": 1}`)) || Fingerprint([]byte(`{"a": 1}`)) == Fingerprint([]byte(`{"a":1}`)) {
+	first, same, other := []byte(`{"a": 1}`), []byte(`{"a": 1}`), []byte(`{"a":1}`)
+	if Fingerprint(first) != Fingerprint(same) || Fingerprint(first) == Fingerprint(other) {
 		t.Error("a fingerprint is not that of the bytes")
 	}
 }
