@@ -299,12 +299,10 @@ func files(t *testing.T, n int) int {
 const postHead = "POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 // Each attack is made while a well-behaved client goes on as before.
-//
-//nolint:paralleltest,tparallel // times are compared, so one attack after the other
 func TestAttacksDoNotStopOthers(t *testing.T) {
 	t.Parallel()
 	large := `{"title": "x", "authors": ["y"], "description": "` + strings.Repeat("z", 1<<20-100)
-	for _, attack := range []struct {
+	for _, attack := range []struct { //nolint:paralleltest // times are compared
 		name   string
 		memory int // MiB
 		run    func(t *testing.T, v *victim) (after func())
@@ -474,7 +472,7 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 			}
 		})
 	}
-	t.Run("and the books are as they were", func(t *testing.T) {
+	t.Run("and the books are as they were", func(t *testing.T) { // while the others wait
 		v.median(t)
 		if peak := v.peakMemory(t); peak > containerMemory*raceFactor {
 			t.Errorf("it took %d MiB", peak)

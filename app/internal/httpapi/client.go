@@ -20,8 +20,8 @@ func (a *API) clientAddress(r *http.Request) netip.Addr {
 		return client
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, written := range slices.Backward(hops) {
-		hop, ok := parseHop(written)
+	for _, text := range slices.Backward(hops) {
+		hop, ok := parseHop(text)
 		if !ok {
 			return client // the last proxy that wrote something readable answers for it
 		}
