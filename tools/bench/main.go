@@ -201,7 +201,7 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 	for round := range b.rounds {
 		for _, op := range b.operations {
 			if measured[op.name] == nil {
-				measured[op.name] = &measurement{Name: op.name, Target: op.target}
+				measured[op.name] = &measurement{Name: op.name, Target: op.target, TargetOfPG: op.ofPG}
 			}
 			if err := b.round(ctx, op, round, addrs[op.name], measured[op.name]); err != nil {
 				return nil, fmt.Errorf("%s: %w", op.name, err)

@@ -18,6 +18,7 @@ import (
 type measurement struct {
 	Name       string    `json:"name"`
 	Target     float64   `json:"target,omitempty"`
+	TargetOfPG bool      `json:"target_is_of_limit_pg,omitempty"` // otherwise it is of the limit
 	Service    []float64 `json:"service_per_second"`
 	PostgreSQL []float64 `json:"limit_pg_per_second"`
 	HTTP       []float64 `json:"limit_http_per_second"`
@@ -80,6 +81,14 @@ func (m measurement) ofPostgreSQL() spread {
 	return ratios(m.Service, func(i int) float64 { return m.PostgreSQL[i] })
 }
 
+// mark is the target as a share of the limit, 0 when it is of something else.
+func (m measurement) mark() float64 {
+	if m.TargetOfPG {
+		return 0
+	}
+	return m.Target
+}
+
 func (m measurement) tail() float64 { return m.HalfRate.P99 / m.HalfRate.P50 }
 
 // ratios compares round by round.
@@ -122,6 +131,9 @@ func (r *report) write(dir string, stdout io.Writer) error {
 		of, target := m.ofLimit(), "–"
 		if m.Target > 0 {
 			target = fmt.Sprintf("%.2f", m.Target)
+			if m.TargetOfPG {
+				target += " of pgbench"
+			}
 		}
 		fmt.Fprintf(table, "%s\t%.2f\t(%.2f–%.2f)\t%s\t%.2f\t%.1f\t%.0f\t%.1f\t%.0f\t\n", m.Name, of.Median, of.Min, of.Max, target,
 			m.ofPostgreSQL().Median, m.tail(), median(m.Allocs), median(m.Bytes)/1024, median(m.CPU)*1e6)
@@ -142,7 +154,7 @@ func (r *report) picture() string {
 	)
 	greatest := 1.0
 	for _, m := range r.Operations {
-		greatest = max(greatest, m.ofLimit().Max, m.Target)
+		greatest = max(greatest, m.ofLimit().Max, m.mark())
 	}
 	greatest = math.Ceil(greatest*10+0.5) / 10
 	x := func(ratio float64) float64 { return left + ratio/greatest*width }
@@ -163,10 +175,10 @@ func (r *report) picture() string {
 		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="24" fill="#5b8db8"/>`+"\n", left, y+4, x(of.Median)-left)
 		fmt.Fprintf(&b, `<path d="M%.1f %dV%dM%.1f %dH%.1fM%.1f %dV%d" stroke="#222" fill="none"/>`+"\n",
 			x(of.Min), y+10, y+22, x(of.Min), y+16, x(of.Max), x(of.Max), y+10, y+22)
-		if m.Target > 0 {
-			fmt.Fprintf(&b, `<path d="M%.1f %dV%d" stroke="#c0392b" stroke-width="3"/>`+"\n", x(m.Target), y, y+32)
+		if m.mark() > 0 {
+			fmt.Fprintf(&b, `<path d="M%.1f %dV%d" stroke="#c0392b" stroke-width="3"/>`+"\n", x(m.mark()), y, y+32)
 		}
-		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%.2f</text>`+"\n", x(max(of.Max, m.Target))+8, y+21, of.Median)
+		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%.2f</text>`+"\n", x(max(of.Max, m.mark()))+8, y+21, of.Median)
 	}
 	fmt.Fprintf(&b, `<text x="16" y="%d" fill="#555">Bars: median of %d rounds; lines: least and greatest; red: target. `+
 		`%d CPUs, %s, PostgreSQL %s.</text>`+"\n</svg>\n",
