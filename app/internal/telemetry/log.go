@@ -30,7 +30,9 @@ func (h utcHandler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // WithAttrs implements slog.Handler.
-func (h utcHandler) WithAttrs(attrs []slog.Attr) slog.Handler { return utcHandler{h.Handler.WithAttrs(attrs)} }
+func (h utcHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return utcHandler{h.Handler.WithAttrs(attrs)}
+}
 
 // WithGroup implements slog.Handler.
 func (h utcHandler) WithGroup(name string) slog.Handler { return utcHandler{h.Handler.WithGroup(name)} }
