@@ -125,7 +125,7 @@ bench: need-go ## measure the service against what its parts allow, in BENCH_SEC
 	@$(RUN) ./bench
 
 .PHONY: pgo
-pgo: need-go ## take a profile of a mixed load, by which the compiler then optimises the service (docs/performance.md)
+pgo: need-go ## take a profile of a mixed load, by which the compiler optimises the service while it is there (docs/performance.md)
 	@$(RUN) ./bench --profile '$(CURDIR)/app/cmd/bookd/default.pgo' get get list search create update
 
 .PHONY: check
