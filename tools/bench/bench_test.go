@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -114,7 +115,7 @@ func load(t *testing.T, spec loadSpec, handler http.HandlerFunc) (loadResult, er
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: handler}
-	go server.Serve(listener) //nolint:errcheck // it ends with Close
+	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	spec.Addr, spec.Operation, spec.Books, spec.Connections = listener.Addr().String(), "get", 10, 4
 	input, err := json.Marshal(spec)
@@ -227,7 +228,7 @@ func TestTheReportHasATableRatiosAndAPictureThatIsXML(t *testing.T) {
 	}
 	for decoder := xml.NewDecoder(strings.NewReader(r.picture())); ; {
 		_, err := decoder.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -168,9 +169,7 @@ func serveBare(listener net.Listener, answer sample) {
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		header := w.Header()
-		for name, values := range answer.Header {
-			header[name] = values
-		}
+		maps.Copy(header, answer.Header)
 		header["Content-Length"] = []string{strconv.Itoa(len(answer.Body))}
 		w.WriteHeader(answer.Status)
 		_, _ = w.Write(answer.Body)

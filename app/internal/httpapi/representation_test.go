@@ -80,9 +80,9 @@ func TestStringsAreWrittenAsEncodingJSONWritesThem(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
-		s := make([]byte, random.IntN(12))
-		for i := range s {
-			s[i] = byte(random.IntN(256))
+		var s []byte
+		for range random.IntN(12) {
+			s = append(s, byte(random.IntN(256)))
 		}
 		if random.IntN(2) == 0 {
 			s = append(s, string([]rune{rune(random.IntN(0x3000)), rune(0x2020 + random.IntN(16))})...)
