@@ -184,11 +184,19 @@ verify: gate ## verify signature and attestations of IMAGE with public KEY=FILE
 	@$(RUN) ./install cosign
 	@$(GATE) verify $(VERIFY)
 
+# One environment after the other: they share the processors, and latencies are compared.
+RELEASES = E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=60m -parallel=1 -v
+
 .PHONY: e2e
-e2e: quiet-doctor ## release good and bad versions under load, and kill what can be killed; prints what became of every request
+e2e: quiet-doctor ## release good and bad versions under load; prints what became of every request
 	@$(MAKE) tools image edge-image deliver
 	@$(RUN) ./install pebble
-	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=60m -parallel=1 -v ./releases
+	@$(RELEASES) -skip='Killed|Death' ./releases
+
+.PHONY: e2e-kills
+e2e-kills: quiet-doctor ## kill deliver, the edge, the database and replicas in the middle of releases; prints the same
+	@$(MAKE) tools image edge-image deliver
+	@$(RELEASES) -run='Killed|Death' ./releases
 
 .PHONY: image-e2e
 image-e2e: quiet-doctor ## start the image with a database and drive it over HTTP

@@ -32,7 +32,7 @@ func (e *environment) journal() string {
 func TestAReleaseThatIsKilledConverges(t *testing.T) {
 	t.Parallel()
 	if !full() {
-		t.Skip("make e2e runs it: unit tests kill at every single transition")
+		t.Skip("make e2e-kills runs it: unit tests kill at every single transition")
 	}
 	base := product(t)
 	versions := map[string]string{"v1": images.Product(t, base, "v1"), "v2": images.Product(t, base, "v2")}
@@ -130,7 +130,7 @@ func (e *environment) kill(part string) {
 func TestAReleaseStandsTheDeathOfAnyPart(t *testing.T) {
 	t.Parallel()
 	if !full() {
-		t.Skip("make e2e runs it: unit tests let every call fail at every transition")
+		t.Skip("make e2e-kills runs it: unit tests let every call fail at every transition")
 	}
 	needRoot(t)
 	base := product(t)
