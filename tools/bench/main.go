@@ -23,6 +23,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"bookshelf/tools/internal/command"
@@ -234,7 +235,7 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 		Median: b.starts[len(b.starts)/2].Seconds(), Min: b.starts[0].Seconds(), Max: b.starts[len(b.starts)-1].Seconds(),
 	}
 	version, err := b.db.psql(ctx, "postgres", "SHOW server_version")
-	result.PostgreSQL = firstLine(version)
+	result.PostgreSQL, _, _ = strings.Cut(firstLine(version), " ") // without the distribution's own version
 	return result, err
 }
 
