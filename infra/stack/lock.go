@@ -98,8 +98,13 @@ func (l *Lock) Release() {
 	_ = l.file.Close()
 }
 
+// namelessWait is how long a lock may be held by somebody who has not written who it is: a holder that is about to, or a process that
+// is being started, which has a copy of every descriptor, and with it a lock that was just given back, until it runs its program.
+const namelessWait = time.Second
+
 func acquire(file *os.File, name string) error {
-	for deadline := time.Now().Add(orphanWait); ; time.Sleep(100 * time.Millisecond) {
+	begun := time.Now()
+	for deadline := begun.Add(orphanWait); ; time.Sleep(100 * time.Millisecond) {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return nil
@@ -109,8 +114,11 @@ func acquire(file *os.File, name string) error {
 		}
 		locked := &LockedError{Environment: name}
 		if content, err := os.ReadFile(file.Name()); err == nil {
-			// The holder may not have written yet; then the message just says less.
+			// Where the holder still has not written, the message just says less.
 			_ = json.Unmarshal(content, &locked.holder)
+		}
+		if locked.holder.PID == 0 && time.Since(begun) < namelessWait {
+			continue
 		}
 		if alive(locked.holder.PID) {
 			return locked
