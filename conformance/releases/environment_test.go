@@ -178,7 +178,8 @@ func (e *environment) process(ctx context.Context, args ...string) (process *exe
 // process prepares deliver.
 func (r *repository) process(ctx context.Context, args ...string) (process *exec.Cmd, out *output, wait func()) {
 	r.t.Helper()
-	args = append(args, "--repository", r.root, "--json")
+	// In front: behind "--" they would be a command's.
+	args = append([]string{args[0], "--repository", r.root, "--json"}, args[1:]...)
 	process = exec.CommandContext(ctx, r.tool("deliver"), args...)
 	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
 	process.WaitDelay = 2 * time.Minute
@@ -297,11 +298,11 @@ func (e *environment) container(part string) string { return "bookshelf-" + e.na
 // token is one that may do everything with books.
 func (e *environment) token() string {
 	e.t.Helper()
-	process := exec.CommandContext(e.t.Context(), e.tool("deliver"), "exec", "-e", e.name, "--repository", e.root, "--",
-		"token", "create", "--scopes", "books:read,books:write", fmt.Sprintf("test-%d", time.Now().UnixNano()))
-	out, err := process.Output()
-	e.must(err)
-	return strings.TrimSpace(string(out))
+	out := e.run(e.t.Context(), "exec", "--", "token", "create", "--scopes", "books:read,books:write", fmt.Sprintf("test-%d", time.Now().UnixNano()))
+	if out.code != exitDone {
+		e.t.Fatalf("making a token: exit code %d: %s", out.code, out.stderr)
+	}
+	return strings.TrimSpace(out.stdout)
 }
 
 func (e *environment) docker(args ...string) string {

@@ -25,6 +25,23 @@ func (e *environment) journal() string {
 	return record.Phase
 }
 
+// other is what each of two versions, and of the two slots, takes turns with.
+var other = map[string]string{"v1": "v2", "v2": "v1", "blue": "green", "green": "blue"}
+
+// wantConverged asserts that after an up a version serves everything, and nothing of a release is left.
+func (e *environment) wantConverged(what, version, release string) {
+	e.t.Helper()
+	if up := e.run(e.t.Context(), "up"); up.code != exitDone {
+		e.t.Errorf("%s: up: exit code %d: %s (the release: %s)", what, up.code, up.stderr, release)
+	}
+	if serves := e.version(); serves != version {
+		e.t.Errorf("%s: version %s serves, want %s", what, serves, version)
+	}
+	if s := e.status(); !s.Healthy || s.weight(s.Live) != 100 || e.journal() != "" {
+		e.t.Errorf("%s: status %+v, journal %q", what, s, e.journal())
+	}
+}
+
 // TestAReleaseThatIsKilledConverges kills deliver in each phase. The service goes on answering, and the next run brings the release to
 // its end: back before the commit, forward from there on.
 //
@@ -40,7 +57,7 @@ func TestAReleaseThatIsKilledConverges(t *testing.T) {
 	e.up(versions["v1"])
 	for _, phase := range []string{"start", "canary", "bake", "commit", "retire"} {
 		before := e.version()
-		next := map[string]string{"v1": "v2", "v2": "v1"}[before]
+		next := other[before]
 		process, out, wait := e.process(t.Context(), "release", "--image", versions[next], "--rate", rate())
 		e.must(process.Start())
 		e.until("in phase "+phase, func() bool { return e.journal() == phase })
@@ -49,24 +66,16 @@ func TestAReleaseThatIsKilledConverges(t *testing.T) {
 		if version := e.version(); version != before && version != next {
 			t.Errorf("killed in %s: version %s answers", phase, version)
 		}
-		if up := e.run(t.Context(), "up"); up.code != exitDone {
-			t.Errorf("killed in %s: up: exit code %d: %s (the release: %s)", phase, up.code, up.stderr, out.stderr)
-		}
 		want := before
 		if phase == "commit" || phase == "retire" {
 			want = next
 		}
-		if version := e.version(); version != want {
-			t.Errorf("killed in %s: version %s serves, want %s", phase, version, want)
-		}
-		if s := e.status(); !s.Healthy || s.weight(s.Live) != 100 || e.journal() != "" {
-			t.Errorf("killed in %s: status %+v, journal %q", phase, s, e.journal())
-		}
+		e.wantConverged("killed in "+phase, want, out.stderr)
 	}
 
 	t.Run("a second release is told who is at it, and Ctrl-C takes the first back", func(t *testing.T) {
 		before := e.version()
-		next := map[string]string{"v1": "v2", "v2": "v1"}[before]
+		next := other[before]
 		process, out, wait := e.process(t.Context(), "release", "--image", versions[next], "--rate", rate())
 		e.must(process.Start())
 		e.until("in the canary", func() bool { return e.journal() == "canary" })
@@ -80,7 +89,7 @@ func TestAReleaseThatIsKilledConverges(t *testing.T) {
 
 	t.Run("a rollback by hand ends the release that is under way", func(t *testing.T) {
 		before := e.version()
-		next := map[string]string{"v1": "v2", "v2": "v1"}[before]
+		next := other[before]
 		_, wait := e.start(t.Context(), "release", "--image", versions[next], "--rate", rate(), "--bake", "5m")
 		e.until("in the bake", func() bool { return e.journal() == "bake" })
 		if rollback := e.run(t.Context(), "rollback"); rollback.code != exitDone {
@@ -150,13 +159,13 @@ func TestAReleaseStandsTheDeathOfAnyPart(t *testing.T) {
 	} {
 		t.Run(death.of+" in phase "+death.phase, func(t *testing.T) {
 			before, slot := e.version(), e.status().Live
-			next := map[string]string{"v1": "v2", "v2": "v1"}[before]
+			next := other[before]
 			part := death.of
 			switch death.of {
 			case live:
 				part = "app-" + slot + "-1"
 			case standby:
-				part = "app-" + map[string]string{"blue": "green", "green": "blue"}[slot] + "-1"
+				part = "app-" + other[slot] + "-1"
 			}
 			out, wait := e.start(t.Context(), "release", "--image", versions[next], "--rate", rate(), "--load", "0s")
 			e.until("in phase "+death.phase, func() bool { return e.journal() == death.phase })
@@ -172,15 +181,7 @@ func TestAReleaseStandsTheDeathOfAnyPart(t *testing.T) {
 			if w := r.Account.Writes; w == nil || w.Missing != 0 || w.Twice != 0 {
 				t.Errorf("writes: %+v", w)
 			}
-			if up := e.run(t.Context(), "up"); up.code != exitDone {
-				t.Errorf("up: exit code %d: %s", up.code, up.stderr)
-			}
-			if version := e.version(); version != serves {
-				t.Errorf("version %s serves, want %s", version, serves)
-			}
-			if s := e.status(); !s.Healthy || s.weight(s.Live) != 100 || e.journal() != "" {
-				t.Errorf("status %+v, journal %q", s, e.journal())
-			}
+			e.wantConverged(death.of+" died in phase "+death.phase, serves, out.stderr)
 		})
 		if t.Failed() {
 			break

@@ -109,7 +109,9 @@ func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
 	if err != nil {
 		return release.Report{}, err
 	}
-	config.Bearer = bearer
+	if bearer != "" {
+		config = config.Authorized(bearer)
+	}
 	report, err := s.underProbe(ctx, r, id, config)
 	// Whatever ended the release, its credential does.
 	return report, errors.Join(err, withdraw(context.WithoutCancel(ctx)))

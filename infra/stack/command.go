@@ -55,7 +55,7 @@ func (c command) Version() semver.Version { return c.version }
 // Run implements auto.PulumiCommand. Output goes to files, not pipes: if this process is killed, Pulumi would be too, by its next line
 // of output, and leave its plugins and its records as they are. So it notices that its program is gone, and ends in order.
 func (c command) Run(ctx context.Context, workdir string, stdin io.Reader, stdouts, stderrs []io.Writer, env []string, args ...string) (string, string, int, error) {
-	if answer, unread := unread(args); unread {
+	if answer, known := unread(args); known {
 		return answer, "", 0, nil
 	}
 	const notStarted = -2 // what the Automation API's own command reports
@@ -93,7 +93,7 @@ func (c command) Run(ctx context.Context, workdir string, stdin io.Reader, stdou
 
 // unread answers what the Automation API asks after every update and nobody here reads: the outputs, twice, and the latest entry of the
 // history. Each would be a process that derives a key from the passphrase anew, a second or two for every update together.
-func unread(args []string) (answer string, is bool) {
+func unread(args []string) (answer string, known bool) {
 	if len(args) < 2 || args[0] != "stack" {
 		return "", false
 	}

@@ -197,6 +197,12 @@ func call(t *testing.T, method, url, body string) (int, http.Header, string) {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	return exchange(t, req)
+}
+
+// exchange sends a request and returns what call does.
+func exchange(t *testing.T, req *http.Request) (int, http.Header, string) {
+	t.Helper()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -112,23 +112,15 @@ func TestAnExportThatLosesItsDatabaseIsCutOff(t *testing.T) {
 }
 
 // upload imports a file and returns the status and the answer.
-func upload(t *testing.T, p *process, query string, body io.Reader) (status int, answer string) {
+func upload(t *testing.T, p *process, query string, body io.Reader) (status int, text string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.api+"/api/v1/books/import"+query, body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "text/csv")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(text)
+	status, _, text = exchange(t, req)
+	return status, text
 }
 
 func TestAFileIsImportedAndEveryRowAccountedFor(t *testing.T) {

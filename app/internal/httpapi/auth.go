@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -61,24 +62,21 @@ func (a *API) withAuth(r route, next http.Handler) http.Handler {
 			a.Metrics.TokenChecked(refusal(req, err))
 			return err
 		}
-		infoFrom(req.Context()).token = token.Prefix + t.ID
+		id := token.Prefix + t.ID
+		infoFrom(req.Context()).token = id
 		if err := a.limit(w, a.TokenLimit, t.ID); err != nil {
 			return err
 		}
 		if !t.Allows(scope) {
 			a.Metrics.TokenChecked("forbidden")
 			return &apiError{
-				kind: kindInsufficientScope,
-				detail: "This needs a token with the scope " + string(
-					scope,
-				) + "; the token sent has " + scopeList(
-					t.Scopes,
-				) + ".",
+				kind:   kindInsufficientScope,
+				detail: fmt.Sprintf("This needs a token with the scope %s; the token sent has %s.", scope, scopeList(t.Scopes)),
 				header: challenge(`error="insufficient_scope", scope="` + string(scope) + `"`),
 			}
 		}
 		a.Metrics.TokenChecked("accepted")
-		actor := book.Actor{Name: "token:" + t.Name, TokenID: token.Prefix + t.ID}
+		actor := book.Actor{Name: "token:" + t.Name, TokenID: id}
 		next.ServeHTTP(w, req.WithContext(book.WithActor(req.Context(), actor)))
 		return nil
 	})

@@ -194,19 +194,16 @@ func (r *reads) observe(size int) {
 // newReads returns look-ups on the pool. As many statements run at the same time as there are processors: more would not
 // be faster where the database has as many, and would leave less to gather.
 func newReads(pool *pgxpool.Pool, observed func(int)) *reads {
-	query := func(ctx context.Context, condition string, arg any) (pgx.Rows, error) {
-		return pool.Query(ctx, `SELECT `+columns+` FROM books WHERE id = `+condition, arg)
-	}
 	return &reads{
 		one: func(ctx context.Context, id int64) (book.Book, error) {
-			rows, err := query(ctx, "$1", id)
+			rows, err := pool.Query(ctx, selectBook+`$1`, id)
 			if err != nil {
 				return book.Book{}, err
 			}
 			return pgx.CollectExactlyOneRow(rows, scanBook)
 		},
 		many: func(ctx context.Context, ids []int64) ([]book.Book, error) {
-			rows, err := query(ctx, "ANY ($1)", ids)
+			rows, err := pool.Query(ctx, selectBook+`ANY ($1)`, ids)
 			if err != nil {
 				return nil, err
 			}

@@ -108,6 +108,17 @@ func (s *shelf) occupy(t *testing.T) []<-chan answer {
 	return asked
 }
 
+// askAll looks all books up, and returns their answers to come when each of them waits.
+func (s *shelf) askAll(t *testing.T) []<-chan answer {
+	t.Helper()
+	var asked []<-chan answer
+	for _, b := range s.books {
+		asked = append(asked, s.ask(t.Context(), b.ID))
+	}
+	eventually(t, "all wait", func() bool { _, n := s.Reads(); return n == len(s.books) })
+	return asked
+}
+
 // eventually waits for a condition; only a failing test waits long.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
@@ -128,10 +139,7 @@ func TestLookUpsThatWaitShareOneStatement(t *testing.T) {
 	s := newShelf(t, 20)
 	release := s.hold(t)
 	first := s.occupy(t)
-	var waiting []<-chan answer
-	for _, b := range s.books {
-		waiting = append(waiting, s.ask(t.Context(), b.ID))
-	}
+	waiting := s.askAll(t)
 	twice := s.ask(t.Context(), s.books[3].ID)
 	missing := s.ask(t.Context(), 1<<40)
 	eventually(t, "all others wait", func() bool { _, n := s.Reads(); return n == len(s.books)+2 })
@@ -242,11 +250,7 @@ func TestARowThatCannotBeReadFailsAloneInItsBatch(t *testing.T) {
 	}
 	release := s.hold(t)
 	occupied := s.occupy(t)
-	var asked []<-chan answer
-	for _, b := range s.books {
-		asked = append(asked, s.ask(t.Context(), b.ID))
-	}
-	eventually(t, "all wait", func() bool { _, n := s.Reads(); return n == len(s.books) })
+	asked := s.askAll(t)
 	release()
 	for i, c := range asked {
 		got := <-c
@@ -267,11 +271,7 @@ func TestAServerThatGoesAwayIsUnavailableToAllOfABatch(t *testing.T) {
 	s := newShelf(t, 5)
 	release := s.hold(t)
 	occupied := s.occupy(t)
-	var asked []<-chan answer
-	for _, b := range s.books {
-		asked = append(asked, s.ask(t.Context(), b.ID))
-	}
-	eventually(t, "all wait", func() bool { _, n := s.Reads(); return n == len(s.books) })
+	asked := s.askAll(t)
 	// As at a shutdown: connections are ended, and no new one is taken.
 	super := s.database.Conn(t, s.database.Superuser)
 	maintenance := s.database.Superuser

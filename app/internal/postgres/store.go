@@ -42,8 +42,7 @@ func (s *Store) Create(ctx context.Context, d book.Draft) (book.Book, error) {
 
 const insertBook = `
 	INSERT INTO books (title, authors, isbn13, published_year, language, description)
-	VALUES ($1, $2, nullif($3, ''), $4, nullif($5, ''), $6)
-	RETURNING ` + columns
+	VALUES ($1, $2, nullif($3, ''), $4, nullif($5, ''), $6)` + returning
 
 func insertArguments(d book.Draft) []any {
 	return []any{d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description}
@@ -63,10 +62,7 @@ func (s *Store) Get(ctx context.Context, id int64) (book.Book, error) {
 // *book.ConflictError when another book has the ISBN.
 func (s *Store) Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error) {
 	match, none := versionLists(c)
-	// Condition and change are one statement: whoever changes the book meanwhile is waited for, and then the condition is
-	// judged by what that one has left.
-	replaced, err := s.change(ctx, "update book", d.ISBN, updateBook+allowed("$8", "$9")+` RETURNING `+columns,
-		id, d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description, match, none)
+	replaced, err := s.change(ctx, "update book", d.ISBN, replaceBook, append(updateArguments(id, d), match, none)...)
 	return replaced, s.staleOrMissing(ctx, id, err)
 }
 
@@ -81,7 +77,7 @@ func (s *Store) Modify(
 		return book.Book{}, bookError("begin change of book", err, "")
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after a commit there is nothing to roll back
-	stored, err := one(ctx, tx, "lock book", "", `SELECT `+columns+` FROM books WHERE id = $1 FOR UPDATE`, id)
+	stored, err := one(ctx, tx, "lock book", "", selectBook+`$1 FOR UPDATE`, id)
 	if err != nil {
 		return book.Book{}, err
 	}
@@ -92,8 +88,7 @@ func (s *Store) Modify(
 	if err != nil {
 		return book.Book{}, err
 	}
-	modified, err := one(ctx, tx, "update book", d.ISBN, updateBook+` RETURNING `+columns,
-		id, d.Title, d.Authors, d.ISBN, d.PublishedYear, d.Language, d.Description)
+	modified, err := one(ctx, tx, "update book", d.ISBN, updateBook+returning, updateArguments(id, d)...)
 	if err != nil {
 		return book.Book{}, err
 	}
@@ -109,11 +104,25 @@ const updateBook = `
 		version = version + 1, updated_at = now()
 	WHERE id = $1`
 
+// updateArguments are those of updateBook.
+func updateArguments(id int64, d book.Draft) []any { return append([]any{id}, insertArguments(d)...) }
+
+const (
+	selectBook = `SELECT ` + columns + ` FROM books WHERE id = ` // and which
+	returning  = ` RETURNING ` + columns
+)
+
+// Condition and change are one statement: whoever changes the book meanwhile is waited for, and then the condition is judged
+// by what that one has left.
+var (
+	replaceBook = updateBook + allowed("$8", "$9") + returning
+	deleteBook  = `DELETE FROM books WHERE id = $1` + allowed("$2", "$3")
+)
+
 // Delete removes the book with the ID if it has a version that c allows, or returns book.ErrNotFound or book.ErrStale.
 func (s *Store) Delete(ctx context.Context, id int64, c book.Condition) error {
 	match, none := versionLists(c)
-	sql := `DELETE FROM books WHERE id = $1` + allowed("$2", "$3")
-	err := s.write(ctx, sql, []any{id, match, none}, func(results pgx.BatchResults) error {
+	err := s.write(ctx, deleteBook, []any{id, match, none}, func(results pgx.BatchResults) error {
 		tag, err := results.Exec()
 		if err == nil && tag.RowsAffected() == 0 {
 			return pgx.ErrNoRows

@@ -47,8 +47,6 @@ type Config struct {
 	RootCA string
 	// ServerName ("server_name") is what the certificate has to be for, "" for the host of the URL.
 	ServerName string
-	// Bearer is a token that every request shows (RFC 6750), "" for none. It is a secret, and so none of the configuration's members.
-	Bearer string
 }
 
 // Shares divides the requests up by kind. They add up to 1.
@@ -77,6 +75,26 @@ type Request struct {
 	Key string
 }
 
+// Authorized returns the configuration with a bearer token (RFC 6750) in every request that has no Authorization of its own. The token is
+// a secret, and so none of the configuration's members.
+func (c Config) Authorized(token string) Config {
+	authorized := func(r Request) Request {
+		headers := map[string]string{"Authorization": "Bearer " + token}
+		maps.Copy(headers, r.Headers)
+		r.Headers = headers
+		return r
+	}
+	reads := make([]Request, len(c.Read))
+	for i, read := range c.Read {
+		reads[i] = authorized(read)
+	}
+	c.Read = reads
+	if c.Write != nil {
+		c.Write = new(authorized(*c.Write))
+	}
+	return c
+}
+
 // Reads are the requests that change nothing, as they are sent for the first time in a run.
 func (c Config) Reads(run string) []Request {
 	w := newWords(c, run, time.Now())
@@ -84,9 +102,6 @@ func (c Config) Reads(run string) []Request {
 	for i, read := range c.Read {
 		read.Path = w.fill(read.Path, i, 0)
 		headers := map[string]string{}
-		if c.Bearer != "" {
-			headers["Authorization"] = "Bearer " + c.Bearer
-		}
 		for name, value := range read.Headers {
 			headers[name] = w.fill(value, i, 0)
 		}

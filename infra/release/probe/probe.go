@@ -246,9 +246,6 @@ func (p *Probe) request(template Request, n, ordinal int) (*http.Request, error)
 		return nil, err
 	}
 	request.Header.Set("User-Agent", "delivery-probe")
-	if p.config.Bearer != "" {
-		request.Header.Set("Authorization", "Bearer "+p.config.Bearer)
-	}
 	for name, value := range template.Headers {
 		request.Header.Set(name, fill(value))
 	}

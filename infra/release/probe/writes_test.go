@@ -92,7 +92,7 @@ func TestReadsAreFilledAndLeaveTheConfigurationAlone(t *testing.T) {
 
 func TestEveryRequestShowsTheTokenThatTheRunWasGiven(t *testing.T) {
 	t.Parallel()
-	c := Config{Rate: 100, Read: []Request{{Path: "/a"}}, Write: &Request{Method: http.MethodPost, Path: "/b"}, Bearer: "abc"}
+	c := Config{Rate: 100, Read: []Request{{Path: "/a"}}, Write: &Request{Method: http.MethodPost, Path: "/b"}}.Authorized("abc")
 	p := &Probe{config: c, base: "http://127.0.0.1", words: newWords(c, "r7", time.Now())}
 	for _, template := range []Request{c.Read[0], *c.Write} {
 		template.Method = cmp.Or(template.Method, http.MethodGet)
