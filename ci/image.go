@@ -67,12 +67,7 @@ func (m *Bookshelf) database(password *dagger.Secret) *dagger.Container {
 }
 
 // databaseService runs the image's own entry point, which sets the server up before it listens on the network.
-var databaseService = dagger.ContainerAsServiceOpts{
-	UseEntrypoint: true,
-	Args: []string{
-		"postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=400",
-	},
-}
+var databaseService = dagger.ContainerAsServiceOpts{UseEntrypoint: true, Args: plan.DatabaseServer()}
 
 // stack is the app with its database.
 type stack struct {
