@@ -172,6 +172,17 @@ vuln: gate ## search every module for known vulnerabilities that it calls
 	@$(RUN) ./install govulncheck
 	@$(GATE) vuln $(if $(DATABASE),--database '$(DATABASE)') || { echo 'again: make vuln$(if $(DATABASE), DATABASE=$(DATABASE))' >&2; exit 1; }
 
+# The last release is the newest tag v…, else the commit before; BASELINE names another image, "none" before there is one.
+.PHONY: perf
+perf: gate ## measure the image beside the last release's (BASELINE=IMAGE for another); red when it is slower
+	@$(MAKE) load $(if $(IMAGE),bases,image)
+	@$(if $(BASELINE),,$(RUN) ./image --last)
+	@$(GATE) perf $(if $(BASELINE),--baseline '$(BASELINE)') $(if $(IMAGE),--image '$(IMAGE)') || { echo 'again: make perf$(if $(BASELINE), BASELINE=$(BASELINE))$(if $(IMAGE), IMAGE=$(IMAGE))' >&2; exit 1; }
+
+.PHONY: load
+load: need-go
+	@GOWORK=off go build -C tools -o ../$(BIN)/load ./load
+
 .PHONY: sign
 sign: gate ## sign a published IMAGE=NAME@sha256:… with KEY=FILE, SOURCE_URL=URL
 	@$(GATE) sign --check $(SIGN)
