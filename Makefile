@@ -104,7 +104,7 @@ seed: known-env ## import books from FILE (CSV or JSON lines) into the environme
 
 .PHONY: test
 test: quiet-doctor ## run every test of every module against real services
-	@$(MAKE) tools image edge-image deliver
+	@$(MAKE) tools image edge-image deliver load
 	@$(if $(SCANNED),$(RUN) ./install $(SCANNED))
 	@$(RUN) ./install pebble
 	@$(RUN) ./stack compose
@@ -224,6 +224,11 @@ e2e-gates: quiet-doctor ## try the gates for real, both ways, against a registry
 	@$(MAKE) image
 	@REQUIRE_GATES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=25m ./gates
 	@REQUIRE_GATES=1 REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C infra -count=1 -timeout=25m -run='RealRegistry|Policy' ./provenance ./cmd/deliver
+
+.PHONY: e2e-perf
+e2e-perf: quiet-doctor ## try the comparison with the last release: a slower image is red, the same one is not, time after time
+	@$(MAKE) image load
+	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=40m -parallel=1 -v -run='Slower|ComeUp' ./gates
 
 # ---- the same stack without Pulumi
 

@@ -61,7 +61,7 @@ func (c Comparison) NextLoad(this, other LoadTarget) LoadPlan {
 		First: c.rounds(), Rates: c.Rates,
 	}
 	if c.Quick {
-		p.Operations, p.Books, p.Seconds = []string{"get", "create"}, 1000, 0.2
+		p.Operations, p.Books, p.Seconds = []string{"get", "create"}, 200, 0.2
 	}
 	return p
 }
