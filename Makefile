@@ -104,7 +104,7 @@ seed: known-env ## import books from FILE (CSV or JSON lines) into the environme
 
 .PHONY: test
 test: quiet-doctor ## run every test of every module against real services
-	@$(MAKE) tools image edge-image deliver
+	@$(MAKE) tools image edge-image deliver load
 	@$(if $(SCANNED),$(RUN) ./install $(SCANNED))
 	@$(RUN) ./install pebble
 	@$(RUN) ./stack compose
@@ -172,6 +172,17 @@ vuln: gate ## search every module for known vulnerabilities that it calls
 	@$(RUN) ./install govulncheck
 	@$(GATE) vuln $(if $(DATABASE),--database '$(DATABASE)') || { echo 'again: make vuln$(if $(DATABASE), DATABASE=$(DATABASE))' >&2; exit 1; }
 
+# The last release is the newest tag v…, else the commit before; BASELINE names another image, "none" before there is one.
+.PHONY: perf
+perf: gate ## measure the image beside the last release's (BASELINE=IMAGE for another); red when it is slower
+	@$(MAKE) load $(if $(IMAGE),bases,image)
+	@$(if $(BASELINE),,$(RUN) ./image --last)
+	@$(GATE) perf $(if $(BASELINE),--baseline '$(BASELINE)') $(if $(IMAGE),--image '$(IMAGE)') || { echo 'again: make perf$(if $(BASELINE), BASELINE=$(BASELINE))$(if $(IMAGE), IMAGE=$(IMAGE))' >&2; exit 1; }
+
+.PHONY: load
+load: need-go
+	@GOWORK=off go build -C tools -o ../$(BIN)/load ./load
+
 .PHONY: sign
 sign: gate ## sign a published IMAGE=NAME@sha256:… with KEY=FILE, SOURCE_URL=URL
 	@$(GATE) sign --check $(SIGN)
@@ -213,6 +224,11 @@ e2e-gates: quiet-doctor ## try the gates for real, both ways, against a registry
 	@$(MAKE) image
 	@REQUIRE_GATES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=25m ./gates
 	@REQUIRE_GATES=1 REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C infra -count=1 -timeout=25m -run='RealRegistry|Policy' ./provenance ./cmd/deliver
+
+.PHONY: e2e-perf
+e2e-perf: quiet-doctor ## try the comparison with the last release: a slower image is red, the same one is not, time after time
+	@$(MAKE) image load
+	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=40m -parallel=1 -v -run='Slower|ComeUp' ./gates
 
 # ---- the same stack without Pulumi
 

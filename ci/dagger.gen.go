@@ -276,6 +276,41 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
 			return nil, (*Bookshelf).Lint(&parent, ctx)
+		case "Perf":
+			var parent Bookshelf
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var baseline string
+			if inputArgs["baseline"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["baseline"]), &baseline)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg baseline", err))
+				}
+			}
+			var username *dagger.Secret
+			if inputArgs["username"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["username"]), &username)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg username", err))
+				}
+			}
+			var password *dagger.Secret
+			if inputArgs["password"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["password"]), &password)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg password", err))
+				}
+			}
+			var reportOnly bool
+			if inputArgs["reportOnly"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["reportOnly"]), &reportOnly)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg reportOnly", err))
+				}
+			}
+			return (*Bookshelf).Perf(&parent, ctx, baseline, username, password, reportOnly)
 		case "Publish":
 			var parent Bookshelf
 			err = json.Unmarshal(parentJSON, &parent)

@@ -155,7 +155,7 @@ func TestDaggerLoadsEveryFunction(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"build", "check", "dev", "e2e", "lint", "publish", "publishdryrun", "release", "sbom", "scan", "sign", "test", "verify", "vuln",
+		"build", "check", "dev", "e2e", "lint", "perf", "publish", "publishdryrun", "release", "sbom", "scan", "sign", "test", "verify", "vuln",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("functions (-want +got):\n%s", diff)

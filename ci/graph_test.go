@@ -17,6 +17,13 @@ func TestGraphs(t *testing.T) {
 		"scan": func(b *bundle) error { _, err := b.module.Scan(b.ctx, false, ""); return err },
 		"sbom": func(b *bundle) error { _, err := b.module.Sbom(b.ctx); return err },
 		"e2e":  func(b *bundle) error { return b.module.E2E(b.ctx) },
+		"perf": func(b *bundle) error {
+			b.measure(1)
+			secret := func(name string) *dagger.Secret { return object[*dagger.Secret](b.Recorder, name) }
+			b.Answer("plaintext", "$username", "someone")
+			_, err := b.module.Perf(b.ctx, "registry.example/bookshelf:main", secret("username"), secret("password"), false)
+			return err
+		},
 		"build": func(b *bundle) error {
 			image, err := b.module.Build(b.ctx, "linux/arm64")
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"dagger/bookshelf/internal/dagger"
@@ -67,12 +68,7 @@ func (m *Bookshelf) database(password *dagger.Secret) *dagger.Container {
 }
 
 // databaseService runs the image's own entry point, which sets the server up before it listens on the network.
-var databaseService = dagger.ContainerAsServiceOpts{
-	UseEntrypoint: true,
-	Args: []string{
-		"postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=400",
-	},
-}
+var databaseService = dagger.ContainerAsServiceOpts{UseEntrypoint: true, Args: plan.DatabaseServer()}
 
 // stack is the app with its database.
 type stack struct {
@@ -107,8 +103,6 @@ func (s stack) as(role string) *dagger.Container {
 		WithEnvVariable("DB_PASSWORD_FILE", plan.PasswordFile).
 		// The network between them never leaves the engine.
 		WithEnvVariable("DB_SSLMODE", "disable").
-		// Nobody else reaches the service here, and its clients have no tokens.
-		WithEnvVariable("AUTH", "off").
 		WithEnvVariable("SHUTDOWN_GRACE", "0s").
 		WithMountedSecret(plan.PasswordFile, s.password, dagger.ContainerWithMountedSecretOpts{Owner: plan.AppUser, Mode: 0o400})
 }
@@ -118,9 +112,16 @@ func (s stack) migrate() *dagger.Container {
 	return s.as(plan.OwnerRole).WithExec([]string{"migrate"}, dagger.ContainerWithExecOpts{UseEntrypoint: true})
 }
 
+// How the app treats clients without a token.
+const (
+	authOff      = "off" // nobody else reaches it, and its clients have none
+	authRequired = "required"
+)
+
 // serve is the app, ready when its own health check says so.
-func (s stack) serve() *dagger.Service {
+func (s stack) serve(auth string) *dagger.Service {
 	return s.as(plan.ServingRole).
+		WithEnvVariable("AUTH", auth).
 		WithExposedPort(plan.AppPort).
 		WithExposedPort(plan.AdminPort).
 		AsService(dagger.ContainerAsServiceOpts{UseEntrypoint: true, Args: []string{"serve"}})
@@ -142,11 +143,7 @@ func (m *Bookshelf) E2E(ctx context.Context) (err error) {
 	if err != nil {
 		return explain("start PostgreSQL", err)
 	}
-	defer func() {
-		if _, stopErr := s.database.Stop(context.WithoutCancel(ctx), dagger.ServiceStopOpts{Kill: true}); err == nil {
-			err = explain("stop PostgreSQL", stopErr)
-		}
-	}()
+	defer stop(ctx, s.database, "PostgreSQL", &err)
 	if _, err := s.prepare().Sync(ctx); err != nil {
 		return explain("make the roles", err)
 	}
@@ -154,7 +151,7 @@ func (m *Bookshelf) E2E(ctx context.Context) (err error) {
 		return explain("migrate with the image", err)
 	}
 	_, err = m.golang().
-		WithServiceBinding("app", s.serve()).
+		WithServiceBinding("app", s.serve(authOff)).
 		WithEnvVariable("RUN", run).
 		WithEnvVariable("BOOKSHELF_URL", "http://app:"+strconv.Itoa(plan.AppPort)).
 		WithEnvVariable("BOOKSHELF_ADMIN_URL", "http://app:"+strconv.Itoa(plan.AdminPort)).
@@ -165,6 +162,12 @@ func (m *Bookshelf) E2E(ctx context.Context) (err error) {
 		WithExec([]string{"go", "test", "-count=1", "-v", "-run=^TestEveryRoute$", "."}).
 		Sync(ctx)
 	return explain("drive the image", err)
+}
+
+// stop ends a service that was started by hand. What went wrong before is the error to tell first.
+func stop(ctx context.Context, service *dagger.Service, name string, err *error) {
+	_, stopErr := service.Stop(context.WithoutCancel(ctx), dagger.ServiceStopOpts{Kill: true})
+	*err = errors.Join(*err, explain("stop "+name, stopErr))
 }
 
 // Dev is the whole stack as a service, for `dagger call dev up --ports 8080:8080`. Its database lives in a cache volume of
@@ -190,5 +193,5 @@ func (m *Bookshelf) Dev(ctx context.Context) (*dagger.Service, error) {
 	if _, err := s.migrate().Sync(ctx); err != nil {
 		return nil, explain("migrate", err)
 	}
-	return s.serve(), nil
+	return s.serve(authOff), nil
 }

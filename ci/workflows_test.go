@@ -211,6 +211,31 @@ func TestOnlyMainIsDeployedAndProdComesLast(t *testing.T) {
 	}
 }
 
+// After a release the baseline would be the image itself.
+func TestAnImageIsComparedWithTheLastReleaseBeforeItIsOne(t *testing.T) {
+	t.Parallel()
+	var w workflow
+	if err := yaml.Unmarshal([]byte(workflowFiles(t)["deploy.yml"]), &w); err != nil {
+		t.Fatal(err)
+	}
+	compared := false
+	for _, s := range w.Jobs["release"].Steps {
+		switch {
+		case strings.Contains(s.Run, " perf --baseline="):
+			compared = true
+			if s.If != "" || !strings.Contains(s.Run, "$repository:main") {
+				t.Error("it is not always compared, or not with what main has released")
+			}
+		case strings.Contains(s.Run, "release --repository="):
+			if !compared {
+				t.Error("it is released before it was compared")
+			}
+			return
+		}
+	}
+	t.Error("nothing is released")
+}
+
 // A red run has to be repeatable with one command.
 func TestEveryJobThatJudgesSaysHowToRepeatIt(t *testing.T) {
 	t.Parallel()

@@ -42,6 +42,15 @@ func (r Repository) Tagged(tag string) (string, error) {
 	return tagged.String(), nil
 }
 
+// RegistryOf is the host of the registry that an image comes from, with its port.
+func RegistryOf(image string) (string, error) {
+	parsed, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return "", fmt.Errorf("image %q: %w", image, err)
+	}
+	return reference.Domain(parsed), nil
+}
+
 // Pinned is an image by digest: what is signed, verified and deployed.
 type Pinned struct {
 	name reference.Canonical

@@ -209,6 +209,7 @@ type report struct {
 	Outcome   string   `json:"outcome"`
 	Reason    string   `json:"reason"`
 	NotUndone []string `json:"not_undone"`
+	Compared  string   `json:"compared"`
 	From, To  struct{ Slot, Version, Image string }
 	Started   time.Time
 	Ended     time.Time

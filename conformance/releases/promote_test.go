@@ -1,6 +1,8 @@
 package releases
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,8 +22,9 @@ func TestWhatHasStoodItsBakeIsPromoted(t *testing.T) {
 	staging, prod := r.environment(), r.environment()
 	staging.up(v1)
 	prod.up(v1)
-	promote := func() output {
-		process, out, wait := r.process(t.Context(), "promote", "--from", staging.name, "--to", prod.name, "--rate", rate())
+	promote := func(more ...string) output {
+		args := append([]string{"promote", "--from", staging.name, "--to", prod.name, "--rate", rate()}, more...)
+		process, out, wait := r.process(t.Context(), args...)
 		r.must(process.Start())
 		wait()
 		return *out
@@ -32,10 +35,21 @@ func TestWhatHasStoodItsBakeIsPromoted(t *testing.T) {
 	}
 	released, code := staging.release(v2)
 	staging.wantReleased("staging: v2", released, code)
-	out := promote()
+	// A report of other images, such as one that an earlier promotion has left, is none.
+	other := filepath.Join(t.TempDir(), "perf.json")
+	r.must(os.WriteFile(other, []byte(`{"outcome": "passed", "this": {"id": "`+v1+`"}, "last": {"id": "`+v1+`"}, "ratios": [{"median": 1}]}`), 0o600))
+	for _, way := range [][]string{nil, {"--comparison", other}} {
+		if out := promote(way...); out.code != exitUsage || !strings.Contains(out.stderr, "only after it was compared with the one that serves there") {
+			t.Errorf("%v: exit code %d: %s", way, out.code, out.stderr)
+		}
+	}
+	out := promote("--no-comparison", "both differ by their names alone")
 	promoted := prod.reportOf(out)
 	prod.wantReleased("promoted to prod: v2", promoted, out.code)
 	if promoted.To.Image != released.To.Image {
 		t.Errorf("staging has %s, prod got %s", released.To.Image, promoted.To.Image)
+	}
+	if !strings.Contains(promoted.Compared, "both differ by their names alone") {
+		t.Errorf("the report does not keep why nothing was compared: %q", promoted.Compared)
 	}
 }

@@ -25,6 +25,8 @@ type ReleaseOptions struct {
 	Bake, Load time.Duration
 	// Rate is another number of probe requests per second than the service's, 0 for none.
 	Rate float64
+	// Comparison is asked for before anything is moved; nil asks for none.
+	Comparison *Comparison
 	// Progress is told what happens while it happens.
 	Progress func(release.Progress)
 }
@@ -48,12 +50,16 @@ func (o *Operator) Release(ctx context.Context, name, image string, options Rele
 	if image, err = s.chooseImage(ctx, image, false); err != nil {
 		return release.Report{}, err
 	}
+	note, err := s.compare(options.Comparison, image)
+	if err != nil {
+		return release.Report{}, err
+	}
 	if err := s.rememberVerified(); err != nil {
 		return release.Report{}, err
 	}
 	r := run{
 		target:  s.target(),
-		profile: profile, options: options, to: image,
+		profile: profile, options: options, to: image, compared: note,
 		do: func(r release.Release, ctx context.Context, order release.Order) release.Report {
 			return r.Run(ctx, order)
 		},
@@ -62,14 +68,26 @@ func (o *Operator) Release(ctx context.Context, name, image string, options Rele
 	return s.carryOut(ctx, r)
 }
 
+// compare asks how the image compares with the one that serves, where that is asked for.
+func (s *session) compare(c *Comparison, image string) (string, error) {
+	if c == nil {
+		return "", nil
+	}
+	note, err := c.judge(s.name, filepath.Dir(s.Layout.Infra), s.slots.LiveSlot().Image, image)
+	if err == nil {
+		s.Report.Note("%s", note)
+	}
+	return note, err
+}
+
 // run is one change of the slot that serves.
 type run struct {
 	target  *target.Environment
 	profile release.Profile
 	options ReleaseOptions
-	// to is the image that is to serve.
-	to string
-	do func(release.Release, context.Context, release.Order) release.Report
+	// to is the image that is to serve; compared says how it compares with the one that does.
+	to, compared string
+	do           func(release.Release, context.Context, release.Order) release.Report
 }
 
 // target is the session's environment as a release sees it.
@@ -125,7 +143,7 @@ func (s *session) underProbe(ctx context.Context, r run, id string, config probe
 	order := release.Order{
 		ID: id, Environment: s.name,
 		From: release.Version{Slot: s.slots.Live, Image: s.slots.LiveSlot().Image},
-		To:   release.Version{Slot: environment.OtherSlot(s.slots.Live), Image: r.to},
+		To:   release.Version{Slot: environment.OtherSlot(s.slots.Live), Image: r.to}, Compared: r.compared,
 	}
 	if s.verified != nil {
 		order.Verified = fmt.Sprintf("signed with %s, SBOM of %d components", s.verified.Signer, s.verified.Components)

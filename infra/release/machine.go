@@ -16,6 +16,8 @@ type Order struct {
 	From, To Version
 	// Verified says what was verified of the image, for the report.
 	Verified string
+	// Compared says how the image's performance compares with that of the one that serves, for the report.
+	Compared string
 }
 
 // Release carries out orders. The caller holds the environment's lock, and has called Recover.
@@ -77,7 +79,7 @@ func (r Release) begin(o Order) *run {
 			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Phase: PhasePreflight, Since: now, Profile: r.Profile,
 		},
 		report: Report{
-			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Verified: o.Verified, Started: now,
+			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Verified: o.Verified, Compared: o.Compared, Started: now,
 			Phases: []PhaseRecord{}, Verdicts: []Verdict{},
 		},
 	}

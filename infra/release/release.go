@@ -154,7 +154,9 @@ type Report struct {
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended"`
 	// Verified says what was verified of the image; "" where the environment asks for nothing.
-	Verified string        `json:"verified,omitempty"`
+	Verified string `json:"verified,omitempty"`
+	// Compared says how its performance compares with that of the image before; "" where nobody asked.
+	Compared string        `json:"compared,omitempty"`
 	Phases   []PhaseRecord `json:"phases"`
 	Verdicts []Verdict     `json:"verdicts"`
 	Account  Account       `json:"account"`

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"bookshelf/tools/internal/command"
+	"bookshelf/tools/internal/load"
 )
 
 // database is a PostgreSQL server of the benchmark's own, reached through a Unix socket only. Its settings are the
@@ -159,7 +160,7 @@ func (d *database) fill(ctx context.Context, books int) error {
 	_, err := d.psql(ctx, databaseName, fmt.Sprintf(`
 		INSERT INTO books (title, authors, published_year, language, description)
 		SELECT 'Volume ' || i || ' of word' || i %% %d, ARRAY['Some Body', 'Another One'], 1900 + i %% 120, 'en', '%s'
-		FROM generate_series(1, %d) AS i;`, words, description, books))
+		FROM generate_series(1, %d) AS i;`, load.Words(books), load.Description, books))
 	if err == nil {
 		_, err = d.psql(ctx, databaseName, `VACUUM ANALYZE; CHECKPOINT`)
 	}

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"bookshelf/tools/internal/command"
+	"bookshelf/tools/internal/load"
 	"bookshelf/tools/internal/repo"
 )
 
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ops, err := command.Choose("operation", operations(), func(op operation) string { return op.name }, flags.Args())
+	ops, err := command.Choose("operation", operations(), func(op operation) string { return op.Name }, flags.Args())
 	if err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func measureAll(
 	if err != nil {
 		return err
 	}
-	b := &bench{timing: p, operations: ops, db: db, service: s, stdout: stdout, spec: loadSpec{
+	b := &bench{timing: p, operations: ops, db: db, service: s, stdout: stdout, spec: load.Spec{
 		Token: token, Books: books, Connections: connections, Seconds: float64(p.seconds),
 	}}
 	if err := b.coldStart(ctx); err != nil {
@@ -157,7 +158,7 @@ type bench struct {
 	operations []operation
 	db         *database
 	service    *service
-	spec       loadSpec
+	spec       load.Spec
 	stdout     io.Writer
 	starts     []time.Duration
 }
@@ -185,7 +186,7 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 	samples := map[string]sample{}
 	for _, op := range b.operations {
 		var err error
-		if samples[op.name], err = fetchSample(b.spec, op); err != nil {
+		if samples[op.Name], err = fetchSample(b.spec, op); err != nil {
 			return nil, err
 		}
 	}
@@ -201,11 +202,11 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 	measured := map[string]*measurement{}
 	for round := range b.rounds {
 		for _, op := range b.operations {
-			if measured[op.name] == nil {
-				measured[op.name] = &measurement{Name: op.name, Target: op.target, TargetOfPG: op.ofPG}
+			if measured[op.Name] == nil {
+				measured[op.Name] = &measurement{Name: op.Name, Target: op.target, TargetOfPG: op.ofPG}
 			}
-			if err := b.round(ctx, op, round, addrs[op.name], measured[op.name]); err != nil {
-				return nil, fmt.Errorf("%s: %w", op.name, err)
+			if err := b.round(ctx, op, round, addrs[op.Name], measured[op.Name]); err != nil {
+				return nil, fmt.Errorf("%s: %w", op.Name, err)
 			}
 		}
 		fmt.Fprintf(b.stdout, "round %d of %d\n", round+1, b.rounds)
@@ -215,10 +216,10 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 		Rounds: b.rounds, Seconds: b.seconds,
 	}
 	for _, op := range b.operations {
-		m := measured[op.name]
+		m := measured[op.Name]
 		spec := b.spec
-		spec.Operation, spec.Rate = op.name, median(m.Service)/2
-		var half loadResult
+		spec.Operation, spec.Rate = op.Name, median(m.Service)/2
+		var half load.Result
 		if err := helper(ctx, "load", spec, &half); err != nil {
 			return nil, err
 		}
@@ -243,7 +244,7 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 // such as pages to write to the disk, must not always meet the same.
 func (b *bench) round(ctx context.Context, op operation, round int, bareAddr string, m *measurement) error {
 	spec := b.spec
-	spec.Operation = op.name
+	spec.Operation = op.Name
 	parts := []func() error{
 		func() error {
 			rate, err := b.db.pgbench(ctx, op.sql, poolSize, b.seconds, books)
@@ -253,7 +254,7 @@ func (b *bench) round(ctx context.Context, op operation, round int, bareAddr str
 		func() error {
 			bare := spec
 			bare.Addr = bareAddr
-			var result loadResult
+			var result load.Result
 			err := helper(ctx, "load", bare, &result)
 			m.HTTP = append(m.HTTP, result.PerSec)
 			return err
@@ -263,7 +264,7 @@ func (b *bench) round(ctx context.Context, op operation, round int, bareAddr str
 			if err != nil {
 				return err
 			}
-			var result loadResult
+			var result load.Result
 			if err := helper(ctx, "load", spec, &result); err != nil {
 				return err
 			}
@@ -291,12 +292,12 @@ func (b *bench) profile(ctx context.Context, path string) error {
 	go func() { taken <- b.service.profile(path, seconds*len(b.operations)) }()
 	for _, op := range b.operations {
 		spec := b.spec
-		spec.Operation, spec.Seconds = op.name, seconds
-		var result loadResult
+		spec.Operation, spec.Seconds = op.Name, seconds
+		var result load.Result
 		if err := helper(ctx, "load", spec, &result); err != nil {
 			return err
 		}
-		fmt.Fprintf(b.stdout, "%s: %d requests\n", op.name, result.Requests)
+		fmt.Fprintf(b.stdout, "%s: %d requests\n", op.Name, result.Requests)
 	}
 	return <-taken
 }

@@ -1,11 +1,12 @@
 // Command image builds the application's image, or the edge's, with whatever builder there is and prints its ID and size.
 //
-//	GOWORK=off go run -C tools ./image [--edge] [--no-cache] [--tag NAME:TAG] [--id-file FILE] [--source DIR --version V]
+//	GOWORK=off go run -C tools ./image [--edge | --last] [--no-cache] [--tag NAME:TAG] [--id-file FILE] [--source DIR --version V]
 //
 // The application's image is tagged bookshelf:COMMIT, with -dirty when what goes into it differs from the commit, and its ID is
 // written to .tools/image-id for the commands that follow. The edge's is tagged bookshelf-edge:HASH, a hash of what goes into
 // it, and built only when the engine has none of that name: a commit that leaves the edge alone leaves its image alone. Its
-// ID is written to .tools/edge-image-id.
+// ID is written to .tools/edge-image-id. With --last it is the application's image at the last release, for comparing; its ID is
+// written to .tools/last-image-id.
 package main
 
 import (
@@ -39,6 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	var o options
 	flags.BoolVar(&o.edge, "edge", false, "build the edge's image instead of the application's")
+	flags.BoolVar(&o.last, "last", false, "build the application as it was at the last release: the newest tag v…, else the commit before")
 	flags.BoolVar(&o.noCache, "no-cache", false, "build every step anew")
 	flags.StringVar(&o.source, "source", "", "folder to build from (default the repository)")
 	flags.StringVar(&o.version, "version", "", "version and revision to stamp; needed with --source, which may have no commit")
@@ -53,6 +55,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root, err := repo.Root()
 	if err != nil {
 		return err
+	}
+	if o.last {
+		dir, err := os.MkdirTemp("", "bookshelf-last-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		name, err := o.takeLast(ctx, root, dir)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(stdout, "last release:", name)
 	}
 	if err := o.complete(ctx, root); err != nil {
 		return err
@@ -81,7 +95,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 type options struct {
 	source, tag, idFile string
 	version, revision   string
-	noCache, edge       bool
+	noCache, edge, last bool
+}
+
+// takeLast makes dir the source, with what was in it at the last release, and returns what that was.
+func (o *options) takeLast(ctx context.Context, root, dir string) (name string, err error) {
+	if o.edge || o.source != "" || o.version != "" {
+		return "", errors.New("--last says what to build; --edge, --source and --version do too")
+	}
+	name, o.revision, err = lastRelease(ctx, root)
+	if err != nil {
+		return "", err
+	}
+	o.source, o.version = dir, o.revision[:12]
+	if o.idFile == "" {
+		o.idFile = filepath.Join(root, ".tools", "last-image-id")
+	}
+	return name, extract(ctx, root, o.revision, dir)
 }
 
 // complete fills in what was not given.
@@ -92,7 +122,9 @@ func (o *options) complete(ctx context.Context, root string) error {
 	if o.edge {
 		return o.completeEdge(ctx, root)
 	}
-	o.revision = o.version
+	if o.revision == "" {
+		o.revision = o.version
+	}
 	if o.source == "" {
 		o.source = root
 		var err error
@@ -114,21 +146,12 @@ var inputs = []string{"app", "Dockerfile", ".dockerignore"}
 
 // describe returns the version to stamp, COMMIT or COMMIT-dirty, and the full commit.
 func describe(ctx context.Context, root string) (version, revision string, err error) {
-	git := func(args ...string) (string, error) {
-		cmd := exec.CommandContext(ctx, "git", args...)
-		cmd.Dir = root
-		out, err := cmd.Output()
-		if err != nil {
-			return "", fmt.Errorf("git %s: %w", args[0], err)
-		}
-		return strings.TrimSpace(string(out)), nil
-	}
-	revision, err = git("rev-parse", "HEAD")
+	revision, err = git(ctx, root, "rev-parse", "HEAD")
 	if err != nil {
 		return "", "", fmt.Errorf("find the commit to stamp into the image: %w", err)
 	}
 	version = revision[:12]
-	changed, err := git(append([]string{"status", "--porcelain", "--"}, inputs...)...)
+	changed, err := git(ctx, root, append([]string{"status", "--porcelain", "--"}, inputs...)...)
 	if err != nil {
 		return "", "", fmt.Errorf("compare the sources with the commit: %w", err)
 	}

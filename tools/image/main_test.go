@@ -8,47 +8,69 @@ import (
 	"testing"
 )
 
+// repository is one with a first commit.
+type repository struct {
+	t    *testing.T
+	root string
+}
+
+func newRepository(t *testing.T) repository {
+	t.Helper()
+	r := repository{t, t.TempDir()}
+	r.git("init", "--quiet")
+	r.put("app/main.go", "package main")
+	r.put("Dockerfile", "FROM scratch")
+	r.put(".dockerignore", "*.md")
+	r.put("README.md", "read me")
+	r.commit("first")
+	return r
+}
+
+func (r repository) git(args ...string) string {
+	r.t.Helper()
+	cmd := exec.CommandContext(r.t.Context(), "git", append([]string{"-c", "user.name=test", "-c", "user.email=test@localhost"}, args...)...)
+	cmd.Dir = r.root
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("git %v: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (r repository) put(name, content string) {
+	r.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(r.root, name)), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.root, name), []byte(content), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// commit commits everything and returns the commit.
+func (r repository) commit(message string) string {
+	r.t.Helper()
+	r.git("add", ".")
+	r.git("commit", "--quiet", "--message", message)
+	return r.git("rev-parse", "HEAD")
+}
+
 func TestTheVersionIsTheCommitAndSaysWhenTheImageDiffersFromIt(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
-	git := func(args ...string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=test", "-c", "user.email=test@localhost"}, args...)...)
-		cmd.Dir = root
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("git %v: %v: %s", args, err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	put := func(name, content string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	git("init", "--quiet")
-	put("app/main.go", "package main")
-	put("Dockerfile", "FROM scratch")
-	put("README.md", "read me")
-	git("add", ".")
-	git("commit", "--quiet", "--message", "first")
-	commit := git("rev-parse", "HEAD")
+	r := newRepository(t)
+	commit := r.git("rev-parse", "HEAD")
 
 	expect := func(wantVersion, wantRevision string) {
 		t.Helper()
-		version, revision, err := describe(t.Context(), root)
+		version, revision, err := describe(t.Context(), r.root)
 		if err != nil || version != wantVersion || revision != wantRevision {
 			t.Errorf("describe: %q %q %v; want %q %q", version, revision, err, wantVersion, wantRevision)
 		}
 	}
 	expect(commit[:12], commit)
-	put("README.md", "not in the image")
+	r.put("README.md", "not in the image")
 	expect(commit[:12], commit)
-	put("app/new.go", "package main")
+	r.put("app/new.go", "package main")
 	expect(commit[:12]+"-dirty", commit+"-dirty")
 }
 

@@ -30,18 +30,26 @@ func (s *subject) fetch(ctx context.Context, g *gate, dir string) error {
 		}
 		return copyFile(s.archive, to)
 	}
-	image := s.image
-	if image == "" {
-		id, err := os.ReadFile(filepath.Join(g.root, ".tools", "image-id"))
-		if err != nil {
-			return fmt.Errorf("no image was built here (run `make image`): %w", err)
-		}
-		image = strings.TrimSpace(string(id))
+	image, err := g.built(s.image, "image-id", "run `make image`")
+	if err != nil {
+		return err
 	}
 	if _, err := g.tools.run(ctx, dir, []string{"docker", "save", "--output", to, image}); err != nil {
 		return fmt.Errorf("take image %s from the engine: %w", image, err)
 	}
 	return nil
+}
+
+// built is the image that was named, or else the one whose ID a build has left in a file of .tools; hint says how to make it.
+func (g *gate) built(named, file, hint string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	id, err := os.ReadFile(filepath.Join(g.root, ".tools", file))
+	if err != nil {
+		return "", fmt.Errorf("no image was built here (%s): %w", hint, err)
+	}
+	return strings.TrimSpace(string(id)), nil
 }
 
 func copyFile(from, to string) error {

@@ -1,9 +1,10 @@
 // Command gate runs the gates that judge an image without a pipeline engine: the same decisions, from package plan, with
-// tools from .tools/bin in the place of containers. `make scan sbom vuln sign verify` call it.
+// tools from .tools/bin in the place of containers. `make scan sbom vuln perf sign verify` call it.
 //
 //	gate scan   [--image REF | --archive FILE] [--database REPOSITORY] [--ignore FILE] [--cache DIR]
 //	gate sbom   [--image REF | --archive FILE]
 //	gate vuln   [--database URL] [MODULE …]
+//	gate perf   [--image REF] [--baseline REF | --baseline none] [--quick]
 //	gate sign   --key FILE [--password-file FILE] --source-url URL [--ref REF] [--plain-http] [--check] NAME@sha256:…
 //	gate verify (--key FILE | --identity REGEXP --issuer URL) [--plain-http] [--check] NAME@sha256:…
 //
@@ -72,14 +73,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func (g *gate) command(ctx context.Context, args []string) error {
 	commands := map[string]func(context.Context, []string) error{
-		"scan": g.scan, "sbom": g.sbom, "vuln": g.vuln, "sign": g.sign, "verify": g.verify,
+		"scan": g.scan, "sbom": g.sbom, "vuln": g.vuln, "perf": g.perf, "sign": g.sign, "verify": g.verify,
 	}
 	if len(args) == 0 {
-		return usage("which gate? There are scan, sbom, vuln, sign and verify")
+		return usage("which gate? There are scan, sbom, vuln, perf, sign and verify")
 	}
 	command, known := commands[args[0]]
 	if !known {
-		return usage("there is no gate %q, but scan, sbom, vuln, sign and verify", args[0])
+		return usage("there is no gate %q, but scan, sbom, vuln, perf, sign and verify", args[0])
 	}
 	return command(ctx, args[1:])
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -57,6 +58,9 @@ An environment that is not deployed yet is brought up with the image.`,
 func (d *deliver) release(ctx context.Context, o *delivery.Operator, environment, image string, options delivery.ReleaseOptions) error {
 	result, err := o.Release(ctx, environment, image, options)
 	if _, none := errors.AsType[*delivery.NotDeployedError](err); none {
+		if options.Comparison != nil {
+			fmt.Fprintf(d.stderr, "%s serves with nothing yet, so there is nothing to compare %s with\n", environment, image)
+		}
 		up, err := o.Up(ctx, environment, image)
 		if err != nil {
 			return err
@@ -117,15 +121,28 @@ served before, or fills it again with the image that it had, tries it, and gives
 func (d *deliver) promoteCommand() *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{
-		Use:     "promote --from ENVIRONMENT --to ENVIRONMENT",
-		Short:   "Release in one environment the very image that has stood its bake in another",
-		Example: `  deliver promote --from staging --to prod`,
-		Args:    noArguments,
+		Use:   "promote --from ENVIRONMENT --to ENVIRONMENT",
+		Short: "Release in one environment the very image that has stood its bake in another",
+		Long: `Promote releases an image that serves in one environment in another one, where it must have been
+compared with the image that serves there: the report of ` + "`make perf`" + ` has to be of these two, and to say that the new one is not slower.
+An environment that serves with nothing yet has nothing to compare.`,
+		Example: `  deliver promote --from staging --to prod
+  deliver promote --from staging --to prod --no-comparison 'the fix of an outage'`,
+		Args: noArguments,
 	}
 	cmd.Flags().StringVar(&from, "from", "", "where it has stood its bake")
 	cmd.Flags().StringVar(&to, "to", "", "where it is to be released")
 	options := d.releaseFlags(cmd)
+	options.Comparison = &delivery.Comparison{}
+	cmd.Flags().StringVar(&options.Comparison.File, "comparison", "", "report of the comparison, instead of reports/perf/perf.json in the repository")
+	cmd.Flags().StringVar(&options.Comparison.Waived, "no-comparison", "", "why the image is taken without a comparison; it is kept with the release")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if waived := cmd.Flags().Changed("no-comparison"); waived && strings.TrimSpace(options.Comparison.Waived) == "" {
+			return usageError("why without a comparison? --no-comparison takes the reason, which is kept with the release")
+		}
+		if options.Comparison.File != "" && options.Comparison.Waived != "" {
+			return usageError("--comparison and --no-comparison exclude each other")
+		}
 		if from == "" || to == "" || from == to || d.environment != "" {
 			return usageError("from where to where? As in `deliver promote --from staging --to prod`, without -e")
 		}

@@ -46,6 +46,8 @@ func TestWrongArgumentsGetOneClearLineAndExitCode2(t *testing.T) {
 		"a bake without a unit":      {[]string{"release", "-e", "dev", "--image", "a", "--bake", "soon"}, "invalid argument"},
 		"a promotion to nowhere":     {[]string{"promote", "--from", "dev"}, "from where to where?"},
 		"a promotion on the spot":    {[]string{"promote", "--from", "dev", "--to", "dev"}, "from where to where?"},
+		"no reason":                  {[]string{"promote", "--from", "dev", "--to", "bad", "--no-comparison", " "}, "why without a comparison?"},
+		"a report and a reason":      {[]string{"promote", "--from", "dev", "--to", "bad", "--no-comparison", "x", "--comparison", "y"}, "exclude each other"},
 		"history of nothing":         {[]string{"report", "-e", "dev"}, "dev has had no release yet"},
 		"too few replicas":           {[]string{"scale", "-e", "dev"}, "0 replicas: want 1 to 16"},
 		"no bounds to scale within":  {[]string{"autoscale", "-e", "dev", "--min", "3", "--max", "2"}, "max 2: want 3, which is min, to 16"},

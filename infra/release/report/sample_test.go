@@ -35,6 +35,7 @@ func newRun(outcome release.Outcome) *run {
 			From:     release.Version{Slot: "blue", Image: "registry.example/things@sha256:1f0c7a52", Version: "1.4.0"},
 			To:       release.Version{Slot: "green", Image: "registry.example/things@sha256:9be3d410", Version: "1.5.0"},
 			Verified: "signed with the key of deploy/cosign.pub; provenance of commit 4d9f21c on main; SBOM with 41 components",
+			Compared: "compared with what served, on 2026-11-24 16:20: 10 ratios, the least 0.97 (0.93–1.02, throughput of search)",
 		},
 	}
 }

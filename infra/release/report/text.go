@@ -84,6 +84,9 @@ func lines(r release.Report) [][2]string {
 	if r.Verified != "" {
 		say("verified", "%s", r.Verified)
 	}
+	if r.Compared != "" {
+		say("performance", "%s", r.Compared)
+	}
 	for _, stays := range r.NotUndone {
 		say("stays", "%s", stays)
 	}

@@ -1,13 +1,15 @@
-package main
+// Package load sends requests to services over HTTP and measures how they are answered: as fast as they can be (a closed loop), or at a
+// fixed rate (an open loop). It compares two services by measuring them in turns.
+package load
 
 import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -20,102 +22,110 @@ import (
 	"time"
 )
 
-// loadSpec says what the load generator does; it comes as JSON on its standard input.
-type loadSpec struct {
-	Addr        string
-	Operation   string
+// Spec says what is measured.
+type Spec struct {
+	Addr        string // host:port
+	Operation   string // one of Operations, by name
 	Token       string
-	Books       int // with the IDs from 1
+	Books       int // that are there, with the IDs from 1
 	Connections int
-	Seconds     float64
+	Seconds     float64 // how long
 	Rate        float64 // requests per second, at even intervals; 0: each connection sends as soon as it has its answer
 }
 
-// loadResult is what it prints.
-type loadResult struct {
+// Result is what was measured.
+type Result struct {
 	Requests int
 	PerSec   float64
 	P50, P99 float64 // seconds; with a rate, from when a request should have been sent
 }
 
-// runLoad is the generator, which has a process of its own so that its work is not counted as the service's. It writes
-// and reads HTTP/1.1 itself: a client that does everything would take more of the processor than the service it measures.
-func runLoad(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	var spec loadSpec
-	if err := json.NewDecoder(stdin).Decode(&spec); err != nil {
-		return fmt.Errorf("read what to do: %w", err)
-	}
-	op, err := findOperation(spec.Operation)
+// Run measures. It writes and reads HTTP/1.1 itself: a client that does everything would take more of the processor than the
+// service it measures. Any answer but the expected one is an error.
+func Run(ctx context.Context, spec Spec) (Result, error) {
+	op, err := Find(spec.Operation)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
+	return run(ctx, spec, op, math.MaxInt64)
+}
+
+// run ends with the time or after so many requests, whichever comes first.
+func run(ctx context.Context, spec Spec, op Operation, most int64) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(spec.Seconds*float64(time.Second)))
 	defer cancel()
+	r := runner{spec: &spec, op: op}
+	r.left.Store(most)
 	// The end of the time is seen between two requests, so that none is cut off; one that hangs is.
-	deadline := time.Now().Add(time.Duration(spec.Seconds*float64(time.Second)) + 10*time.Second)
-	var arrivals <-chan time.Time
+	r.deadline = time.Now().Add(time.Duration(spec.Seconds*float64(time.Second)) + 10*time.Second)
 	if spec.Rate > 0 {
-		arrivals = schedule(ctx, spec.Rate, spec.Connections)
+		r.arrivals = schedule(ctx, spec.Rate, spec.Connections)
 	}
 	began := time.Now()
 	latencies := make([][]time.Duration, spec.Connections)
 	failures := make([]error, spec.Connections)
 	var clients sync.WaitGroup
-	var failed atomic.Bool
 	for i := range spec.Connections {
 		clients.Go(func() {
-			latencies[i], failures[i] = sendAll(ctx, &spec, op, uint64(i), deadline, arrivals, &failed)
+			latencies[i], failures[i] = r.sendAll(ctx, uint64(i))
 			if failures[i] != nil {
-				failed.Store(true)
+				r.failed.Store(true)
 			}
 		})
 	}
 	clients.Wait()
 	if err := errors.Join(failures...); err != nil {
-		return fmt.Errorf("%s: %w", spec.Operation, err)
+		return Result{}, fmt.Errorf("%s: %w", op.Name, err)
 	}
 	elapsed := time.Since(began)
 	all := slices.Sorted(slices.Values(slices.Concat(latencies...)))
 	if len(all) == 0 {
-		return fmt.Errorf("%s: no request was answered in %v", spec.Operation, elapsed)
+		return Result{}, fmt.Errorf("%s: no request was answered in %v", op.Name, elapsed)
 	}
-	return json.NewEncoder(stdout).Encode(loadResult{
+	return Result{
 		Requests: len(all), PerSec: float64(len(all)) / elapsed.Seconds(),
 		P50: quantile(all, 0.5).Seconds(), P99: quantile(all, 0.99).Seconds(),
-	})
+	}, nil
+}
+
+// runner is one measurement.
+type runner struct {
+	spec     *Spec
+	op       Operation
+	deadline time.Time
+	arrivals <-chan time.Time // nil for a closed loop
+	left     atomic.Int64     // requests that may still be sent
+	failed   atomic.Bool
 }
 
 // sendAll is one connection. Any answer but the expected one ends the measurement: a figure in which errors count as
 // requests would be of something else.
-func sendAll(
-	ctx context.Context, spec *loadSpec, op operation, seed uint64, deadline time.Time, arrivals <-chan time.Time,
-	failed *atomic.Bool,
-) ([]time.Duration, error) {
-	conn, err := net.Dial("tcp", spec.Addr)
+func (r *runner) sendAll(ctx context.Context, seed uint64) ([]time.Duration, error) {
+	conn, err := net.Dial("tcp", r.spec.Addr)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(deadline); err != nil {
+	if err := conn.SetDeadline(r.deadline); err != nil {
 		return nil, err
 	}
 	in := bufio.NewReaderSize(conn, 64<<10)
 	random := rand.New(rand.NewPCG(seed, 1))
 	var out []byte
 	var taken []time.Duration
-	for ctx.Err() == nil && !failed.Load() {
+	for ctx.Err() == nil && !r.failed.Load() && r.left.Add(-1) >= 0 {
 		intended := time.Now()
-		if arrivals != nil {
+		if r.arrivals != nil {
 			var more bool
-			if intended, more = <-arrivals; !more {
+			if intended, more = <-r.arrivals; !more {
 				break
 			}
 		}
-		out = op.request(out[:0], spec, random)
+		out = r.op.request(out[:0], r.spec, random)
 		if _, err := conn.Write(out); err != nil {
 			return nil, err
 		}
-		if err := readAnswer(in, op.status); err != nil {
+		if err := readAnswer(in, r.op.Status); err != nil {
 			return nil, err
 		}
 		taken = append(taken, time.Since(intended))
@@ -196,27 +206,4 @@ func readAnswer(in *bufio.Reader, want int) error {
 // quantile returns the value below which that share of the sorted ones is.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
-}
-
-// runBare serves what the service answered, byte by byte, without doing anything for it: what is left is net/http's own
-// cost. Standard input has the answers by operation; standard output gets the address of each.
-func runBare(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	var answers map[string]sample
-	if err := json.NewDecoder(stdin).Decode(&answers); err != nil {
-		return fmt.Errorf("read the answers: %w", err)
-	}
-	addrs := map[string]string{}
-	for name, answer := range answers {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		addrs[name] = listener.Addr().String()
-		go serveBare(listener, answer)
-	}
-	if err := json.NewEncoder(stdout).Encode(addrs); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return nil
 }
