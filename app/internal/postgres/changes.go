@@ -36,7 +36,7 @@ type Changes interface {
 // what is kept is no longer used when followLease is over; the server's clock has to come close to none of this.
 const (
 	followBeat  = time.Second            // from one echo to the next call
-	followWait  = 50 * time.Millisecond  // from one look for older transactions to the next
+	followWait  = 100 * time.Millisecond // from one look for older transactions to the next
 	followEcho  = 2 * time.Second        // for an echo to come back
 	followLease = 3 * time.Second        // from a call whose echo was heard
 	followRow   = 10 * time.Second       // how long writers are asked to announce; much longer than the lease
@@ -209,9 +209,9 @@ func (f *follower) call(ctx context.Context) error {
 	f.calls++
 	f.called, f.echoed = time.Now(), false
 	deadline := f.called.Add(followEcho)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	calling, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	tag, err := f.conn.Exec(ctx, renewFollower, f.id, followRow.Microseconds(), f.echoChannel(), strconv.Itoa(f.calls))
+	tag, err := f.conn.Exec(calling, renewFollower, f.id, followRow.Microseconds(), f.echoChannel(), strconv.Itoa(f.calls))
 	switch {
 	case err != nil:
 		return fmt.Errorf("call: %w", err)

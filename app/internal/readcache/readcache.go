@@ -63,16 +63,19 @@ func (c *Cache) Answer(id int64, read func() (Answer, error)) (Answer, error) {
 		return read()
 	}
 	s := c.shard(id)
-	kept, f := s.lookUp(id)
+	kept, f, changing := s.lookUp(id)
 	switch {
 	case kept != nil:
 		c.hits.Add(1)
 		return *kept, nil
-	case f == nil:
+	case changing:
 		c.bypasses.Add(1)
 		return read()
 	}
 	c.misses.Add(1)
+	if f == nil {
+		return read()
+	}
 	defer s.finish(f)
 	a, err := read()
 	f.answer, f.keep = a, err == nil
@@ -199,21 +202,23 @@ type fill struct {
 
 func (e *entry) size() int64 { return int64(cap(e.answer.Body)) + overhead }
 
-// lookUp returns what is kept, or a fill when what is read next may be kept, or neither: while a change is under way, and
-// when another read is going to be kept.
-func (s *shard) lookUp(id int64) (kept *Answer, f *fill) {
+// lookUp returns what is kept, or a fill when what is read next may be kept. With neither, a change is under way, or the
+// answer to another read is going to be kept.
+func (s *shard) lookUp(id int64) (kept *Answer, f *fill, changing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if element := s.kept[id]; element != nil {
 		s.order.MoveToFront(element)
-		return &element.Value.(*entry).answer, nil
+		return &element.Value.(*entry).answer, nil, false
 	}
-	if s.changingAll > 0 || s.changing[id] > 0 || s.filling[id] != nil {
-		return nil, nil
+	if s.changingAll > 0 || s.changing[id] > 0 {
+		return nil, nil, true
 	}
-	f = &fill{id: id}
-	s.filling[id] = f
-	return nil, f
+	if s.filling[id] == nil {
+		f = &fill{id: id}
+		s.filling[id] = f
+	}
+	return nil, f, false
 }
 
 // finish keeps the answer of a fill, if no change has come between.
