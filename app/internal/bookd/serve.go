@@ -16,6 +16,7 @@ import (
 	"bookshelf/app/internal/httpapi"
 	"bookshelf/app/internal/postgres"
 	"bookshelf/app/internal/ratelimit"
+	"bookshelf/app/internal/readcache"
 	"bookshelf/app/internal/telemetry"
 	"bookshelf/app/internal/token"
 )
@@ -46,12 +47,17 @@ func (p program) serve(ctx context.Context) error {
 	if tracing != nil {
 		options.Tracer = tracing.Statements()
 	}
+	var cache *readcache.Cache
+	if cfg.Cache.On {
+		cache = readcache.New(cfg.Cache.MaxBytes)
+		options.Changes = cache
+	}
 	// The pool outlives the signal: it serves the requests that are being finished.
 	store, err := postgres.Open(context.WithoutCancel(ctx), options)
 	if err != nil {
 		return err
 	}
-	s, err := newServer(cfg, store, p.faults.Store(store), metrics, tracing, logger)
+	s, err := newServer(cfg, store, p.faults.Store(store), cache, metrics, tracing, logger)
 	if err != nil {
 		store.Close()
 		return err
@@ -64,21 +70,23 @@ type server struct {
 	cfg     config.Config
 	logger  *slog.Logger
 	store   *postgres.Store
+	cache   *readcache.Cache // nil where there is none
 	api     *httpapi.API
 	tokens  *token.Verifier
 	tracing *telemetry.Tracing // nil where there is none
 
 	stopTokens                 func(context.Context) // stores the last uses
+	stopFollowing              func()                // of the changes of books
 	apiListener, adminListener net.Listener
 	apiServer, adminServer     *http.Server
 	failed                     chan error // a listener that ended by itself; has room for both
 }
 
 // newServer binds both ports: what is announced afterwards is true. The API gets its books from books, which stands on store.
-// tracing is nil where there is none.
+// cache and tracing are nil where there are none.
 func newServer(
-	cfg config.Config, store *postgres.Store, books httpapi.Store, metrics *telemetry.Metrics, tracing *telemetry.Tracing,
-	logger *slog.Logger,
+	cfg config.Config, store *postgres.Store, books httpapi.Store, cache *readcache.Cache, metrics *telemetry.Metrics,
+	tracing *telemetry.Tracing, logger *slog.Logger,
 ) (*server, error) {
 	apiListener, err := net.Listen("tcp", cfg.HTTP.Addr)
 	if err != nil {
@@ -89,9 +97,13 @@ func newServer(
 		return nil, errors.Join(fmt.Errorf("ADMIN_ADDR: %w", err), apiListener.Close())
 	}
 	observePool(metrics, store)
+	if cache != nil {
+		observeCache(metrics, cache)
+	}
 	tokens := token.NewVerifier(store, time.Now)
 	api := httpapi.New(httpapi.Options{
 		Store:          books,
+		Cache:          cache,
 		Auth:           authModes[cfg.Access.Auth],
 		Tokens:         tokens,
 		AddressLimit:   limiter("address", cfg.Access.AddressLimit),
@@ -126,7 +138,7 @@ func newServer(
 	metrics.Func("bookd_connections_refused_total", "Connections closed at once because too many were open.",
 		telemetry.Counter, func() float64 { _, refused := api.Connections(); return float64(refused) })
 	s := &server{
-		cfg: cfg, logger: logger, store: store, api: api, tokens: tokens, tracing: tracing,
+		cfg: cfg, logger: logger, store: store, cache: cache, api: api, tokens: tokens, tracing: tracing,
 		apiListener: apiListener, adminListener: adminListener,
 		failed: make(chan error, 2),
 	}
@@ -187,6 +199,7 @@ func (s *server) run(ctx context.Context) error {
 		}()
 	}
 	s.stopTokens = s.tokens.Start(s.logger)
+	s.stopFollowing = s.follow()
 	s.logger.Info("serving",
 		"api_addr", s.apiListener.Addr().String(),
 		"admin_addr", s.adminListener.Addr().String(),
@@ -201,6 +214,24 @@ func (s *server) run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return errors.Join(failure, s.shutdown(failure == nil))
+}
+
+// follow keeps the cache, where there is one, told of what changes, until stop is called. Requests that are being finished
+// still use it.
+func (s *server) follow() (stop func()) {
+	if s.cache == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.store.Follow(ctx, s.logger)
+	}()
+	return func() {
+		cancel()
+		<-stopped
+	}
 }
 
 // forgetExpired removes what is kept of requests with an Idempotency-Key once its time is over, until ctx ends. Every
@@ -253,6 +284,7 @@ func (s *server) shutdown(grace bool) error {
 			s.cfg.Shutdown.Timeout, errors.Join(err, s.apiServer.Close())))
 	}
 	s.stopTokens(ctx)
+	s.stopFollowing()
 	problems = append(problems, s.closeStore(ctx))
 	s.flushTraces(ctx)
 	if err := s.adminServer.Shutdown(ctx); err != nil {
@@ -309,25 +341,4 @@ func (s *server) flushTraces(ctx context.Context) {
 	if err := s.tracing.Shutdown(ctx); err != nil {
 		s.logger.Warn("the last traces could not be exported", "error", err)
 	}
-}
-
-// observePool adds the connection pool to the metrics.
-func observePool(m *telemetry.Metrics, store *postgres.Store) {
-	gauge := func(name, help string, kind telemetry.Kind, read func() float64) {
-		m.Func("bookd_db_pool_"+name, help, kind, read)
-	}
-	gauge("max_connections", "Connections that the pool may open.", telemetry.Gauge,
-		func() float64 { return float64(store.Pool().MaxConns()) })
-	gauge("used_connections", "Connections in use.", telemetry.Gauge,
-		func() float64 { return float64(store.Pool().AcquiredConns()) })
-	gauge("idle_connections", "Open connections that are not in use.", telemetry.Gauge,
-		func() float64 { return float64(store.Pool().IdleConns()) })
-	gauge("acquires_total", "Connections taken from the pool.", telemetry.Counter,
-		func() float64 { return float64(store.Pool().AcquireCount()) })
-	gauge("waits_total", "Times that a connection had to be waited for.", telemetry.Counter,
-		func() float64 { return float64(store.Pool().EmptyAcquireCount()) })
-	gauge("wait_seconds_total", "Time spent on waiting for connections.", telemetry.Counter,
-		func() float64 { return store.Pool().EmptyAcquireWaitTime().Seconds() })
-	gauge("canceled_acquires_total", "Waits given up because the request ended.", telemetry.Counter,
-		func() float64 { return float64(store.Pool().CanceledAcquireCount()) })
 }

@@ -18,6 +18,7 @@ type Lookup func(name string) (value string, ok bool)
 type Config struct {
 	HTTP     HTTP
 	Database Database
+	Cache    Cache
 	Access   Access
 	Tracing  Tracing
 	Shutdown Shutdown
@@ -63,6 +64,12 @@ type Database struct {
 	ConnectTimeout time.Duration
 }
 
+// Cache says whether answers are kept in memory.
+type Cache struct {
+	On       bool
+	MaxBytes int64
+}
+
 // Shutdown times the way from SIGTERM to the end of the process.
 type Shutdown struct {
 	Grace   time.Duration // how long the API goes on serving with readiness off
@@ -85,6 +92,7 @@ func Load(lookup Lookup) (Config, error) {
 	b.server(&c.HTTP)
 	b.access(&c.Access)
 	b.database(&c.Database)
+	b.cache(&c.Cache)
 	// Both fit into the 10 s between SIGTERM and SIGKILL that Docker gives by default.
 	b.duration(&c.Shutdown.Grace, "SHUTDOWN_GRACE", 2*time.Second, 0, time.Hour)
 	b.duration(&c.Shutdown.Timeout, "SHUTDOWN_TIMEOUT", 9*time.Second, time.Millisecond, 2*time.Hour)
@@ -179,6 +187,14 @@ func (b *binder) database(c *Database) {
 	integer(b, &c.MaxConns, "DB_MAX_CONNS", 10, 1, 1000)
 	// Shorter than the default time-out of a request, so that an unreachable server is told from a slow one.
 	b.duration(&c.ConnectTimeout, "DB_CONNECT_TIMEOUT", 3*time.Second, time.Millisecond, time.Minute)
+}
+
+// cache reads whether there is one. The default size holds some 20,000 books, in the memory that a container is given.
+func (b *binder) cache(c *Cache) {
+	var text string
+	b.oneOf(&text, "READ_CACHE", "off", "off", "on")
+	c.On = text == "on"
+	integer(b, &c.MaxBytes, "READ_CACHE_BYTES", 16<<20, 1<<20, 64<<30)
 }
 
 // consistent reports values that are fine alone but not together.

@@ -14,6 +14,7 @@ import (
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/idempotency"
 	"bookshelf/app/internal/ratelimit"
+	"bookshelf/app/internal/readcache"
 )
 
 // Store keeps the books. Errors are those of packages book and idempotency; any other error is answered with a 500.
@@ -53,6 +54,7 @@ type Tracer interface {
 // Options are what an API needs; all of them are required, unless said otherwise.
 type Options struct {
 	Store          Store
+	Cache          *readcache.Cache // of the answers to look-ups of single books; nil for none
 	Auth           Auth
 	Tokens         Tokens             // not needed with AuthOff
 	AddressLimit   *ratelimit.Limiter // of requests per address; nil for none

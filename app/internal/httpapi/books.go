@@ -7,6 +7,7 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/idempotency"
+	"bookshelf/app/internal/readcache"
 )
 
 // handleBookList answers 200 with a page, or 304, 400, 406, 412, 503.
@@ -122,11 +123,17 @@ func (a *API) handleBookGet() http.Handler {
 		if err := requireAcceptable(r); err != nil {
 			return err
 		}
-		found, err := a.Store.Get(r.Context(), id)
+		answer, err := a.Cache.Answer(id, func() (readcache.Answer, error) {
+			found, err := a.Store.Get(r.Context(), id)
+			if err != nil {
+				return readcache.Answer{}, err
+			}
+			return readcache.Answer{Body: encodeBook(found), Version: found.Version}, nil
+		})
 		if err != nil {
 			return err
 		}
-		return writeRead(w, r, encodeBook(found), versionTag(found.Version))
+		return writeRead(w, r, answer.Body, versionTag(answer.Version))
 	})
 }
 

@@ -15,8 +15,9 @@ import (
 // at the end. Until Commit nothing of it can be seen, and whatever ends the process or the connection undoes all of it.
 // Rollback must be called in the end, and an Import is not for concurrent use.
 type Import struct {
-	conn *pgxpool.Conn
-	tx   pgx.Tx
+	store *Store
+	conn  *pgxpool.Conn
+	tx    pgx.Tx
 }
 
 // ImportRow is a book to bring in. Line tells rows apart and orders them; the draft must come from book.Draft.Normalize.
@@ -64,7 +65,7 @@ func (s *Store) BeginImport(ctx context.Context) (*Import, error) {
 		conn.Release()
 		return nil, bookError("begin import", err, "")
 	}
-	i := &Import{conn: conn, tx: tx}
+	i := &Import{store: s, conn: conn, tx: tx}
 	// The limits of the serving login are made for short requests; an import takes as long as its input.
 	_, err = tx.Exec(ctx, `
 		SET LOCAL statement_timeout = 0;
@@ -236,6 +237,7 @@ func (i *Import) duplicates(ctx context.Context, stored bool, result *MergeResul
 // Commit makes the import visible, all at once.
 func (i *Import) Commit(ctx context.Context) error {
 	defer i.conn.Release()
+	defer i.store.changingAll()()
 	if err := i.tx.Commit(ctx); err != nil {
 		return bookError("commit import", err, "")
 	}

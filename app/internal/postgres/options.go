@@ -42,6 +42,9 @@ type Options struct {
 	// is called by several goroutines at once. nil: nobody wants to know.
 	ObserveRead func(size int)
 
+	// Changes is told of the changes that this store makes, and by Follow of all others. nil: nobody wants to know.
+	Changes Changes
+
 	Tracer pgx.QueryTracer // is told of every statement; nil: nobody is
 }
 

@@ -14,6 +14,7 @@ import (
 
 // Store keeps books. Its methods may be called at the same time.
 type Store struct {
+	opts  Options
 	pool  *pgxpool.Pool
 	reads *reads
 }
@@ -25,7 +26,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{pool: pool, reads: newReads(pool, opts.ObserveRead)}, nil
+	return &Store{opts: opts, pool: pool, reads: newReads(pool, opts.ObserveRead)}, nil
 }
 
 // Close waits for the connections in use and closes all.
@@ -61,6 +62,7 @@ func (s *Store) Get(ctx context.Context, id int64) (book.Book, error) {
 // allows. The draft must come from book.Draft.Normalize. It returns book.ErrNotFound, book.ErrStale, or a
 // *book.ConflictError when another book has the ISBN.
 func (s *Store) Replace(ctx context.Context, id int64, d book.Draft, c book.Condition) (book.Book, error) {
+	defer s.changing(id)()
 	match, none := versionLists(c)
 	replaced, err := s.change(ctx, "update book", d.ISBN, replaceBook, append(updateArguments(id, d), match, none)...)
 	return replaced, s.staleOrMissing(ctx, id, err)
@@ -72,6 +74,7 @@ func (s *Store) Replace(ctx context.Context, id int64, d book.Draft, c book.Cond
 func (s *Store) Modify(
 	ctx context.Context, id int64, c book.Condition, change func(book.Book) (book.Draft, error),
 ) (book.Book, error) {
+	defer s.changing(id)()
 	tx, err := s.beginChange(ctx)
 	if err != nil {
 		return book.Book{}, bookError("begin change of book", err, "")
@@ -121,6 +124,7 @@ var (
 
 // Delete removes the book with the ID if it has a version that c allows, or returns book.ErrNotFound or book.ErrStale.
 func (s *Store) Delete(ctx context.Context, id int64, c book.Condition) error {
+	defer s.changing(id)()
 	match, none := versionLists(c)
 	err := s.write(ctx, deleteBook, []any{id, match, none}, func(results pgx.BatchResults) error {
 		tag, err := results.Exec()
