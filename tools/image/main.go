@@ -1,11 +1,11 @@
-// Command image builds the application's image, or the edge's, with whatever builder there is and prints its ID and size.
+// Command image builds the application's image, or one that supports it, with whatever builder there is and prints its ID and size.
 //
-//	GOWORK=off go run -C tools ./image [--edge] [--no-cache] [--tag NAME:TAG] [--id-file FILE] [--source DIR --version V]
+//	GOWORK=off go run -C tools ./image [--support edge|postgres] [--no-cache] [--tag NAME:TAG] [--id-file FILE] [--source DIR --version V]
 //
 // The application's image is tagged bookshelf:COMMIT, with -dirty when what goes into it differs from the commit, and its ID is
-// written to .tools/image-id for the commands that follow. The edge's is tagged bookshelf-edge:HASH, a hash of what goes into
-// it, and built only when the engine has none of that name: a commit that leaves the edge alone leaves its image alone. Its
-// ID is written to .tools/edge-image-id.
+// written to .tools/image-id for the commands that follow. A supporting one is tagged bookshelf-edge:HASH, a hash of what goes
+// into it, and built only when the engine has none of that name: a commit that leaves the edge alone leaves its image alone. Its
+// ID is written to .tools/edge-image-id; and so for the others.
 package main
 
 import (
@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var o options
-	flags.BoolVar(&o.edge, "edge", false, "build the edge's image instead of the application's")
+	flags.StringVar(&o.support, "support", "", "build a supporting image instead of the application's: edge or postgres")
 	flags.BoolVar(&o.noCache, "no-cache", false, "build every step anew")
 	flags.StringVar(&o.source, "source", "", "folder to build from (default the repository)")
 	flags.StringVar(&o.version, "version", "", "version and revision to stamp; needed with --source, which may have no commit")
@@ -81,7 +81,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 type options struct {
 	source, tag, idFile string
 	version, revision   string
-	noCache, edge       bool
+	// support names a supporting image, "" for the application's.
+	support string
+	noCache bool
 }
 
 // complete fills in what was not given.
@@ -89,8 +91,8 @@ func (o *options) complete(ctx context.Context, root string) error {
 	if (o.source == "") != (o.version == "") {
 		return errors.New("--source and --version go together")
 	}
-	if o.edge {
-		return o.completeEdge(ctx, root)
+	if o.support != "" {
+		return o.completeSupport(ctx, root)
 	}
 	o.revision = o.version
 	if o.source == "" {
@@ -138,10 +140,10 @@ func describe(ctx context.Context, root string) (version, revision string, err e
 	return version, revision, nil
 }
 
-// provide returns the image's ID. The application's is always built; the builder's cache knows what is new. The edge's name
-// says what is in it, so one that is there is the one.
+// provide returns the image's ID. The application's is always built; the builder's cache knows what is new. A supporting
+// one's name says what is in it, so one that is there is the one.
 func provide(ctx context.Context, root string, o options) (id string, built bool, err error) {
-	if o.edge && !o.noCache {
+	if o.support != "" && !o.noCache {
 		image, err := docker.InspectImage(ctx, o.tag)
 		if err != nil {
 			return "", false, err
