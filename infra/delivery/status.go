@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"bookshelf/infra/backup"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/provenance"
 	"bookshelf/infra/runtime"
@@ -129,14 +130,14 @@ func (o *Operator) checkParts(ctx context.Context, env runtime.Environment, inst
 
 // expected are the containers that should be there, by the last part of their names.
 func expected(slots environment.Slots) []string {
-	parts := []string{"secrets", "postgres", "roles", "edge"}
+	parts := []string{"secrets", "postgres", "roles", backup.Component, "edge"}
 	for name, slot := range slots.Serving() {
 		parts = append(parts, "migration-"+name)
 		for n := 1; n <= slot.Replicas; n++ {
 			parts = append(parts, environment.Replica(name, n))
 		}
 	}
-	slices.Sort(parts[4:])
+	slices.Sort(parts[5:])
 	return parts
 }
 
