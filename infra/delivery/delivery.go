@@ -67,6 +67,7 @@ type session struct {
 	stack    *stack.Stack
 	edge     *edge.Client
 	database *postgres.Client
+	backup   *backup.Client
 	// verified is what was verified of the image just now, nil where the policy or an earlier record made that unnecessary.
 	verified *provenance.Record
 }
@@ -91,6 +92,7 @@ func (o *Operator) begin(ctx context.Context, name, command string) (s *session,
 	}
 	s = &session{Operator: o, name: name, env: o.environment(name), config: config, settings: settings, lock: lock}
 	s.edge, s.database = edge.New(o.Platform, s.env), postgres.New(o.Platform, s.env)
+	s.backup = backup.New(o.Platform, s.env, nil)
 	return s, lock.Release, nil
 }
 

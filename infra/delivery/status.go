@@ -31,6 +31,8 @@ type Status struct {
 	Problems []string     `json:"problems"`
 	// Verified is what was verified of the app's image before it was deployed, absent where nothing was.
 	Verified *provenance.Record `json:"verified,omitempty"`
+	// Backup is how the backups are, absent while that cannot be asked.
+	Backup *BackupStatus `json:"backup,omitempty"`
 	// Next is the command that mends it, empty when there is nothing to mend.
 	Next string `json:"next,omitempty"`
 }
@@ -95,6 +97,7 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 	if err := o.checkObjects(ctx, env, &status); err != nil {
 		return Status{}, err
 	}
+	o.checkBackups(ctx, env, config, instances, &status)
 	status.Healthy = len(status.Problems) == 0
 	if !status.Healthy {
 		status.Next = fmt.Sprintf("deliver up -e %s", name)

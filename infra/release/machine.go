@@ -14,6 +14,8 @@ type Order struct {
 	From, To Version
 	// Verified says what was verified of the image, for the report.
 	Verified string
+	// WithoutArchiving is why archiving need not work, for the report; "" where it must.
+	WithoutArchiving string
 }
 
 // Release carries out orders. The caller holds the environment's lock, and has called Recover.
@@ -76,7 +78,8 @@ func (r Release) begin(o Order) *run {
 		},
 		report: Report{
 			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Verified: o.Verified, Started: now,
-			Phases: []PhaseRecord{}, Verdicts: []Verdict{},
+			WithoutArchiving: o.WithoutArchiving,
+			Phases:           []PhaseRecord{}, Verdicts: []Verdict{},
 		},
 	}
 	x.watch = watch{run: x, metrics: map[string]*history{}}
@@ -222,6 +225,7 @@ func (x *run) untouched(ctx context.Context) error {
 	return x.phase(ctx, PhaseRestore, 0, func(ctx context.Context) error {
 		return within(ctx, x.profile.Restore, "make a restore point", func(ctx context.Context) (err error) {
 			x.record.RestorePoint, err = x.RestorePoint(ctx)
+			x.report.RestorePoint = x.record.RestorePoint
 			return err
 		})
 	})

@@ -83,6 +83,12 @@ func lines(r release.Report) [][2]string {
 	if r.Verified != "" {
 		say("verified", "%s", r.Verified)
 	}
+	if r.RestorePoint != "" {
+		say("restore point", "%s", r.RestorePoint)
+	}
+	if r.WithoutArchiving != "" {
+		say("without archiving", "%s", r.WithoutArchiving)
+	}
 	for _, stays := range r.NotUndone {
 		say("stays", "%s", stays)
 	}

@@ -70,14 +70,16 @@ func (s settings) archive(ctx context.Context, now time.Time) (Archive, error) {
 	return a, nil
 }
 
+// judge decides by what waits: a failure that the next attempt has made good is none.
 func (a *Archive) judge(mode string, now time.Time) {
 	switch {
 	case mode != "on":
 		a.Problem = "archive_mode is " + mode
-	case a.FailedAt != nil && (a.LastAt == nil || a.FailedAt.After(*a.LastAt)):
-		a.Problem = fmt.Sprintf("the last attempt failed, at %s", a.FailedAt.UTC().Format(time.RFC3339))
 	case a.OldestPending != nil && now.Sub(*a.OldestPending) > patience:
 		a.Problem = fmt.Sprintf("%d segments wait, the first since %s", a.Pending, a.OldestPending.UTC().Format(time.RFC3339))
+		if a.FailedAt != nil {
+			a.Problem += fmt.Sprintf("; the last attempt failed at %s", a.FailedAt.UTC().Format(time.RFC3339))
+		}
 	default:
 		a.Working = true
 	}
