@@ -69,7 +69,11 @@ image: need-go bases ## build the app's image, tagged with the commit; print its
 
 .PHONY: edge-image
 edge-image: need-go bases ## build the edge's image, unless it is there; print its ID and size
-	@$(RUN) ./image --edge
+	@$(RUN) ./image --support edge
+
+.PHONY: postgres-image
+postgres-image: need-go bases ## build the database's image, with its backup tool, unless it is there; print its ID and size
+	@$(RUN) ./image --support postgres
 
 # ---- an environment
 
@@ -79,7 +83,7 @@ deliver: need-go
 
 .PHONY: up
 up: environment-doctor ## bring up the environment, release what has changed, and print its URL; safe to repeat
-	@$(MAKE) tools image edge-image deliver
+	@$(MAKE) tools image edge-image postgres-image deliver
 	@$(DELIVER) up -e $(ENV) --image "$$(<.tools/image-id)" --release
 
 .PHONY: down
@@ -104,7 +108,7 @@ seed: known-env ## import books from FILE (CSV or JSON lines) into the environme
 
 .PHONY: test
 test: quiet-doctor ## run every test of every module against real services
-	@$(MAKE) tools image edge-image deliver load
+	@$(MAKE) tools image edge-image postgres-image deliver load
 	@$(if $(SCANNED),$(RUN) ./install $(SCANNED))
 	@$(RUN) ./install pebble
 	@$(RUN) ./stack compose
@@ -200,13 +204,13 @@ RELEASES = E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go
 
 .PHONY: e2e
 e2e: quiet-doctor ## release good and bad versions under load; prints what became of every request
-	@$(MAKE) tools image edge-image deliver
+	@$(MAKE) tools image edge-image postgres-image deliver
 	@$(RUN) ./install pebble
 	@$(RELEASES) -skip='Killed|Death' ./releases
 
 .PHONY: e2e-kills
 e2e-kills: quiet-doctor ## kill deliver, the edge, the database and replicas in the middle of releases; prints the same
-	@$(MAKE) tools image edge-image deliver
+	@$(MAKE) tools image edge-image postgres-image deliver
 	@$(RELEASES) -run='Killed|Death' ./releases
 
 .PHONY: image-e2e

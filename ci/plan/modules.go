@@ -26,6 +26,7 @@ func Modules() []Module {
 		{Dir: "conformance", TestsOnly: true},
 		{Dir: "infra", Inputs: []string{"infra", "docs/*.md", "go.work"}},
 		{Dir: "infra/images/edge", Inputs: []string{"infra/images/edge"}},
+		{Dir: "infra/images/postgres", Inputs: []string{"infra/images/postgres"}},
 		{Dir: "tools", Inputs: []string{"tools", "go.work", "Dockerfile", "docker-compose.yml", ".golangci.yml"}},
 	}
 }

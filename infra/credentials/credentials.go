@@ -19,6 +19,8 @@ const (
 	superuserFile  = "superuser_password"
 	ownerFile      = "owner_password"
 	appFile        = "app_password"
+	backupFile     = "backup_password"
+	backupKeyFile  = "backup_key"
 )
 
 // entropyBytes is the strength of a generated secret: 256 bits, more than any of its uses needs.
@@ -29,6 +31,8 @@ type Set struct {
 	// Superuser, Owner and App are the passwords of the database's administrator, of the role that owns the schema and runs
 	// migrations, and of the role that serves requests.
 	Superuser, Owner, App string
+	// Backup is the password of the role that takes backups, BackupKey what the backups are encrypted with: without it they are noise.
+	Backup, BackupKey string
 	// PassphraseFile is the path of the file that Pulumi reads its passphrase from.
 	PassphraseFile string
 }
@@ -54,6 +58,11 @@ func Exist(dir string) (bool, error) {
 			return false, fmt.Errorf("look for secrets: %w", err)
 		}
 	}
+	// An environment from before there were backups has neither of their two secrets. The key is made first, so one that is missing beside the
+	// password was lost.
+	if exists(dir, backupFile) && !exists(dir, backupKeyFile) {
+		missing = append(missing, backupKeyFile)
+	}
 	if len(present) > 0 && len(missing) > 0 {
 		return false, fmt.Errorf("secrets in %s are incomplete: %s missing; restore the folder from your backup", dir, strings.Join(missing, ", "))
 	}
@@ -72,13 +81,28 @@ func Ensure(dir string) (Set, error) {
 			return Set{}, fmt.Errorf("generate secrets: %w", err)
 		}
 	}
+	for _, name := range []string{backupKeyFile, backupFile} {
+		if err := add(dir, name); err != nil {
+			return Set{}, fmt.Errorf("generate secrets: %w", err)
+		}
+	}
 	return Load(dir)
+}
+
+// HasBackupKey reports whether the folder holds the key that backups are encrypted with.
+func HasBackupKey(dir string) bool { return exists(dir, backupKeyFile) }
+
+func exists(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return err == nil
 }
 
 // Load reads the set in the folder.
 func Load(dir string) (Set, error) {
 	s := Set{PassphraseFile: filepath.Join(dir, passphraseFile)}
-	for name, field := range map[string]*string{superuserFile: &s.Superuser, ownerFile: &s.Owner, appFile: &s.App} {
+	for name, field := range map[string]*string{
+		superuserFile: &s.Superuser, ownerFile: &s.Owner, appFile: &s.App, backupFile: &s.Backup, backupKeyFile: &s.BackupKey,
+	} {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return Set{}, fmt.Errorf("read secret: %w", err)
@@ -103,10 +127,7 @@ func generate(dir string) error {
 	}
 	defer os.RemoveAll(fresh)
 	for _, name := range files() {
-		secret := make([]byte, entropyBytes)
-		rand.Read(secret)
-		text := base64.RawURLEncoding.EncodeToString(secret) + "\n"
-		if err := os.WriteFile(filepath.Join(fresh, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(fresh, name), newSecret(), 0o600); err != nil {
 			return err
 		}
 	}
@@ -117,4 +138,32 @@ func generate(dir string) error {
 	return nil
 }
 
+// newSecret is the content of a new file.
+func newSecret() []byte {
+	secret := make([]byte, entropyBytes)
+	rand.Read(secret)
+	return []byte(base64.RawURLEncoding.EncodeToString(secret) + "\n")
+}
+
+// add makes one file, whole or not at all, unless it is there: whoever came first has won.
+func add(dir, name string) error {
+	if exists(dir, name) {
+		return nil
+	}
+	fresh, err := os.CreateTemp(filepath.Dir(dir), ".secret-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(fresh.Name())
+	_, err = fresh.Write(newSecret())
+	if err := errors.Join(err, fresh.Sync(), fresh.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(fresh.Name(), filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// files are those that an environment has from its beginning.
 func files() []string { return []string{appFile, ownerFile, passphraseFile, superuserFile} }

@@ -39,8 +39,8 @@ func TestSecretFilesAreForTheirOwnerOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 4 {
-		t.Fatalf("want 4 files, have %d (%v)", len(entries), err)
+	if err != nil || len(entries) != 6 {
+		t.Fatalf("want 6 files, have %d (%v)", len(entries), err)
 	}
 	for _, entry := range entries {
 		info, err := entry.Info()
@@ -71,6 +71,41 @@ func TestALostFileIsAnErrorAndNothingIsReplaced(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "owner_password")); err == nil {
 		t.Error("the lost file was made anew")
+	}
+}
+
+func TestAnEnvironmentFromBeforeThereWereBackupsIsGivenTheirSecrets(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "secrets")
+	before, err := credentials.Ensure(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"backup_password", "backup_key"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if exist, err := credentials.Exist(dir); err != nil || !exist || credentials.HasBackupKey(dir) {
+		t.Errorf("its secrets exist: %t, %v", exist, err)
+	}
+	after, err := credentials.Ensure(dir)
+	if err != nil || after.BackupKey == "" || after.Backup == "" || after.App != before.App {
+		t.Errorf("want the two that were missing and the others as they were: %v", err)
+	}
+}
+
+func TestALostKeyOfTheBackupsIsNotMadeAnew(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "secrets")
+	if _, err := credentials.Ensure(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "backup_key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := credentials.Ensure(dir); err == nil || !strings.Contains(err.Error(), "backup_key missing") {
+		t.Errorf("want an error that names the key, have %v", err)
 	}
 }
 

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
+	"bookshelf/infra/backup"
+	"bookshelf/infra/credentials"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/provenance"
 	"bookshelf/infra/runtime"
@@ -64,6 +67,7 @@ type session struct {
 	stack    *stack.Stack
 	edge     *edge.Client
 	database *postgres.Client
+	backup   *backup.Client
 	// verified is what was verified of the image just now, nil where the policy or an earlier record made that unnecessary.
 	verified *provenance.Record
 }
@@ -88,6 +92,7 @@ func (o *Operator) begin(ctx context.Context, name, command string) (s *session,
 	}
 	s = &session{Operator: o, name: name, env: o.environment(name), config: config, settings: settings, lock: lock}
 	s.edge, s.database = edge.New(o.Platform, s.env), postgres.New(o.Platform, s.env)
+	s.backup = backup.New(o.Platform, s.env, nil)
 	return s, lock.Release, nil
 }
 
@@ -142,7 +147,23 @@ func (s *session) keep(ctx context.Context) error {
 	if s.settings, err = s.lastGood(); err != nil {
 		return err
 	}
-	return s.openStack(ctx)
+	if err := s.openStack(ctx); err != nil {
+		return err
+	}
+	return s.guardBackup(ctx)
+}
+
+// guardBackup refuses to work on an environment from before there were backups: the program would change its database.
+func (s *session) guardBackup(ctx context.Context) error {
+	believed, err := s.stack.Resources(ctx)
+	if err != nil {
+		return err
+	}
+	name := s.env.Part(backup.Component)
+	if slices.ContainsFunc(believed.Containers, func(c stack.Container) bool { return c.Name == name }) {
+		return nil
+	}
+	return &UsageError{Problem: fmt.Sprintf("%s has no backups yet: run `deliver up -e %s` first, which restarts its database once", s.name, s.name)}
 }
 
 // Deployed makes sure that an environment's configuration is valid, that the platform answers, and that something was deployed from
@@ -209,7 +230,7 @@ func load(name string, settings stack.Settings) (environment.Config, error) {
 // not ours.
 func (s *session) guardData(ctx context.Context) error {
 	if s.Layout.Exists(s.name) {
-		return nil
+		return s.guardKey(ctx)
 	}
 	volume := s.env.Part("postgres-data")
 	exists, err := s.Platform.VolumeExists(ctx, volume)
@@ -221,4 +242,19 @@ func (s *session) guardData(ctx context.Context) error {
 			"work from the clone (or with the BOOKSHELF_STATE) that it belongs to, or remove the data with `docker volume rm %s`", volume, s.Layout.State, volume)
 	}
 	return nil
+}
+
+// guardKey refuses to make a new key for backups that another one has encrypted.
+func (s *session) guardKey(ctx context.Context) error {
+	dir := s.Layout.SecretsDir(s.name)
+	if credentials.HasBackupKey(dir) {
+		return nil
+	}
+	volume := s.env.Part(backup.Volume)
+	exists, err := s.Platform.VolumeExists(ctx, volume)
+	if err == nil && exists {
+		err = needsPerson("volume %s holds backups, and the key that they are encrypted with is not in %s any more: "+
+			"restore that folder from your backup, or remove the backups with `docker volume rm %s`", volume, dir, volume)
+	}
+	return err
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"bookshelf/infra/backup"
 )
 
 // DestroyResult is what Destroy did. Its JSON form is what `deliver destroy --json` prints.
@@ -86,11 +88,13 @@ func (o *Operator) destroyUnknown(ctx context.Context, name string) error {
 	return nil
 }
 
-// forget removes what is left when the data goes too: the volume, which Pulumi was told to retain, the stack and the secrets that
+// forget removes what is left when the data goes too: the volumes, which Pulumi was told to retain, the stack and the secrets that
 // opened them.
 func (s *session) forget(ctx context.Context) error {
-	if err := s.Platform.RemoveVolume(ctx, s.env.Part("postgres-data")); err != nil {
-		return err
+	for _, volume := range []string{"postgres-data", backup.Volume} {
+		if err := s.Platform.RemoveVolume(ctx, s.env.Part(volume)); err != nil {
+			return err
+		}
 	}
 	if err := s.stack.Forget(ctx); err != nil {
 		return err

@@ -83,26 +83,27 @@ func (s *session) chooseImage(ctx context.Context, image string, kept bool) (str
 	return s.resolve(ctx, image, "make image")
 }
 
-// chooseSupport does the same for the images of the database and of the edge. Where the configuration names no edge, it is the one that
-// `make edge-image` has built from this clone.
+// chooseSupport does the same for the images of the database and of the edge. Where the configuration names none, it is the one that
+// was built from this clone.
 func (s *session) chooseSupport(ctx context.Context) error {
-	database, edge := s.settings["databaseImage"], s.settings["edgeImage"]
-	if database == "" {
-		database = environment.Default("databaseImage")
-	}
-	if edge == "" {
-		content, err := os.ReadFile(filepath.Join(s.Layout.Tools, "edge-image-id"))
-		if err != nil {
-			return &UsageError{Problem: "there is no image of the edge: run `make edge-image`, or set " + environment.Namespace + ":edgeImage"}
+	for _, image := range []struct{ key, of, file, command string }{
+		{"databaseImage", "the database", "postgres-image-id", "make postgres-image"},
+		{"edgeImage", "the edge", "edge-image-id", "make edge-image"},
+	} {
+		reference := s.settings[image.key]
+		if reference == "" {
+			content, err := os.ReadFile(filepath.Join(s.Layout.Tools, image.file))
+			if err != nil {
+				return &UsageError{Problem: fmt.Sprintf("there is no image of %s: run `%s`, or set %s:%s", image.of, image.command, environment.Namespace, image.key)}
+			}
+			reference = strings.TrimSpace(string(content))
 		}
-		edge = strings.TrimSpace(string(content))
+		var err error
+		if s.settings[image.key], err = s.resolve(ctx, reference, image.command); err != nil {
+			return err
+		}
 	}
-	var err error
-	if s.settings["databaseImage"], err = s.resolve(ctx, database, "make bases"); err != nil {
-		return err
-	}
-	s.settings["edgeImage"], err = s.resolve(ctx, edge, "make edge-image")
-	return err
+	return nil
 }
 
 // resolve returns what the engine runs under a reference; command is what builds such an image.

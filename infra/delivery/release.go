@@ -27,6 +27,8 @@ type ReleaseOptions struct {
 	Rate float64
 	// Comparison is asked for before anything is moved; nil asks for none.
 	Comparison *Comparison
+	// WithoutArchiving is why the release may go on although the write-ahead log does not reach the backups; "" where it may not.
+	WithoutArchiving string
 	// Progress is told what happens while it happens.
 	Progress func(release.Progress)
 }
@@ -93,7 +95,8 @@ type run struct {
 // target is the session's environment as a release sees it.
 func (s *session) target() *target.Environment {
 	return &target.Environment{
-		Stack: s, Platform: s.Platform, Env: s.env, Edge: s.edge, Database: s.database, Paths: s.config.Service.Smoke,
+		Stack: s, Platform: s.Platform, Env: s.env, Edge: s.edge, Database: s.database, Backup: s.backup,
+		Paths: s.config.Service.Smoke,
 	}
 }
 
@@ -150,7 +153,8 @@ func (s *session) underProbe(ctx context.Context, r run, id string, config probe
 	}
 	t := r.target
 	past := s.history(s.name)
-	t.Folder, t.Reads = past.Folder(id), config.Reads(id)
+	t.Folder, t.Reads, t.Release = past.Folder(id), config.Reads(id), id
+	t.WithoutArchiving, order.WithoutArchiving = r.options.WithoutArchiving != "", r.options.WithoutArchiving
 	if order.From.Version, err = t.Version(ctx, order.From.Slot); err != nil {
 		return release.Report{}, err
 	}

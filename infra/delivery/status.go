@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"bookshelf/infra/backup"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/provenance"
 	"bookshelf/infra/runtime"
@@ -30,6 +31,8 @@ type Status struct {
 	Problems []string     `json:"problems"`
 	// Verified is what was verified of the app's image before it was deployed, absent where nothing was.
 	Verified *provenance.Record `json:"verified,omitempty"`
+	// Backup is how the backups are, absent while that cannot be asked.
+	Backup *BackupStatus `json:"backup,omitempty"`
 	// Next is the command that mends it, empty when there is nothing to mend.
 	Next string `json:"next,omitempty"`
 }
@@ -94,6 +97,7 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 	if err := o.checkObjects(ctx, env, &status); err != nil {
 		return Status{}, err
 	}
+	o.checkBackups(ctx, env, config, instances, &status)
 	status.Healthy = len(status.Problems) == 0
 	if !status.Healthy {
 		status.Next = fmt.Sprintf("deliver up -e %s", name)
@@ -129,14 +133,14 @@ func (o *Operator) checkParts(ctx context.Context, env runtime.Environment, inst
 
 // expected are the containers that should be there, by the last part of their names.
 func expected(slots environment.Slots) []string {
-	parts := []string{"secrets", "postgres", "roles", "edge"}
+	parts := []string{"secrets", "postgres", "roles", backup.Component, "edge"}
 	for name, slot := range slots.Serving() {
 		parts = append(parts, "migration-"+name)
 		for n := 1; n <= slot.Replicas; n++ {
 			parts = append(parts, environment.Replica(name, n))
 		}
 	}
-	slices.Sort(parts[4:])
+	slices.Sort(parts[5:])
 	return parts
 }
 

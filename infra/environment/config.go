@@ -48,6 +48,8 @@ type Config struct {
 	// Service is what there is to know of the service, Release how a release proceeds: see release.ParseProfile.
 	Service Service
 	Release json.RawMessage
+	// Backup says when backups are taken, and where they are kept.
+	Backup Backup
 }
 
 // Verification is the policy about the app's image: "off", or signed with the pair of a public key ("key"), or by a workflow's
@@ -71,7 +73,7 @@ type Limits struct {
 // defaults are the values of the keys that a stack does not set.
 var defaults = map[string]string{
 	"image":             "",
-	"databaseImage":     "postgres:17-trixie",
+	"databaseImage":     "",
 	"edgeImage":         "",
 	"bind":              "127.0.0.1",
 	"port":              "8080",
@@ -100,10 +102,11 @@ var defaults = map[string]string{
 	"service":           "",
 	"environment":       "{}",
 	"release":           "{}",
+	"backup":            "{}",
 }
 
 // structured are the keys whose value is a mapping.
-var structured = []string{"service", "environment", "release"}
+var structured = []string{"service", "environment", "release", "backup"}
 
 // Structured reports whether a key's value is a mapping; it is passed on as JSON.
 func Structured(key string) bool { return slices.Contains(structured, key) }
@@ -150,6 +153,7 @@ func Load(name string, get func(key string) string) (Config, error) {
 		Verify:        r.verification(),
 		Service:       r.service("service", "environment"),
 		Release:       r.object("release"),
+		Backup:        r.backup("backup"),
 	}
 	c.URL = r.url("url", c.publishedURL())
 	if c.Verify.Mode != VerifyOff && c.Image != "" && !digestPattern.MatchString(c.Image) {

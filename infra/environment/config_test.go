@@ -26,14 +26,18 @@ func TestDefaultsMakeAWorkingConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Name: "dev", Image: someImage, DatabaseImage: "postgres:17-trixie",
+		Name: "dev", Image: someImage,
 		Bind: "127.0.0.1", Port: 8080, URL: "http://127.0.0.1:8080", Replicas: 1,
 		TLS: TLS{Mode: TLSOff, Port: 8443, Directory: "https://acme-v02.api.letsencrypt.org/directory"},
 		App: Limits{MemoryMiB: 128, CPUs: "1"}, Database: Limits{MemoryMiB: 512, CPUs: "1"}, Edge: Limits{MemoryMiB: 256, CPUs: "1"},
 		ShutdownGrace: 2 * time.Second, LogLevel: "info", Verify: Verification{Mode: VerifyOff},
 		Service: service, Release: json.RawMessage("{}"),
+		Backup: Backup{
+			Full: 168 * time.Hour, Diff: 24 * time.Hour, RetainFull: 2, RetainDiff: 7, Compress: "zst",
+			Limits: Limits{MemoryMiB: 256, CPUs: "1"}, Repository: Repository{Type: RepositoryVolume},
+		},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(TLS{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(TLS{}, Repository{})); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -15,10 +15,15 @@ const databaseHost = "postgres"
 // dataPath is PGDATA, the image's default: a fresh volume mounted there takes over the owner and mode of the image's folder.
 const dataPath = "/var/lib/postgresql/data"
 
+// socketPath is where PostgreSQL puts its socket, the image's default too.
+const socketPath = "/var/run/postgresql"
+
 // Database is PostgreSQL with its data and its roles.
 type Database struct {
 	pulumi.ResourceState
-	Data      *docker.Volume
+	Data *docker.Volume
+	// Sockets is the folder of PostgreSQL's socket, which the backup container shares: it needs no network to reach the database.
+	Sockets   *docker.Volume
 	Container *docker.Container
 	// Ready orders whoever uses the database after its roles are in place.
 	Ready pulumi.ResourceOption
@@ -34,7 +39,10 @@ func (e *environment) newDatabase(network *Network, secrets *Secrets) (*Database
 	if d.Data, err = e.newVolume("postgres-data", child, pulumi.Protect(true), pulumi.RetainOnDelete(true)); err != nil {
 		return nil, err
 	}
-	if d.Container, err = e.run("postgres", e.postgres(d.Data, network, secrets), child, secrets.Distributed); err != nil {
+	if d.Sockets, err = e.newVolume("postgres-socket", child); err != nil {
+		return nil, err
+	}
+	if d.Container, err = e.run("postgres", e.postgres(d, network, secrets), child, secrets.Distributed); err != nil {
 		return nil, fmt.Errorf("declare the database: %w", err)
 	}
 	roles, err := e.run("roles", e.rolesTask(network, secrets), child, secrets.Distributed, pulumi.DependsOn([]pulumi.Resource{d.Container}))
@@ -45,7 +53,7 @@ func (e *environment) newDatabase(network *Network, secrets *Secrets) (*Database
 	return d, e.ctx.RegisterResourceOutputs(d, pulumi.Map{"host": pulumi.String(databaseHost)})
 }
 
-func (e *environment) postgres(data *docker.Volume, network *Network, secrets *Secrets) container {
+func (e *environment) postgres(d *Database, network *Network, secrets *Secrets) container {
 	return container{
 		component: "postgres",
 		image:     pulumi.String(e.config.DatabaseImage),
@@ -57,6 +65,10 @@ func (e *environment) postgres(data *docker.Volume, network *Network, secrets *S
 			"-c", "max_connections=100",
 			// The container's shared memory is small; large parallel plans would not fit it.
 			"-c", "dynamic_shared_memory_type=mmap",
+			// The image's: passwords only, from the networks that the container is on.
+			"-c", "hba_file=/etc/bookshelf/pg_hba.conf",
+			// A minute of quiet is the most that a crash of this machine may cost.
+			"-c", "archive_mode=on", "-c", "archive_timeout=60", "-c", "archive_command=pgbackrest-agent push %p",
 		},
 		env: map[string]string{
 			"PGDATA":                    dataPath,
@@ -65,13 +77,11 @@ func (e *environment) postgres(data *docker.Volume, network *Network, secrets *S
 			"POSTGRES_HOST_AUTH_METHOD": "scram-sha-256",
 		},
 		volumes: docker.ContainerVolumeArray{
-			volume(data.Name, dataPath, false),
+			volume(d.Data.Name, dataPath, false),
+			volume(d.Sockets.Name, socketPath, false),
 			volume(secrets.Database.Name, secretsPath, true),
 		},
-		tmpfs: map[string]string{
-			"/tmp":                "rw,noexec,nosuid,nodev,size=64m",
-			"/var/run/postgresql": "rw,noexec,nosuid,nodev,size=1m,uid=999,gid=999,mode=0750",
-		},
+		tmpfs:    map[string]string{"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
 		networks: docker.ContainerNetworksAdvancedArray{on(network.Backend, databaseHost)},
 		health: &docker.ContainerHealthcheckArgs{
 			// By TCP: while the image initialises a new cluster its server answers on the socket only.
@@ -87,14 +97,14 @@ func (e *environment) postgres(data *docker.Volume, network *Network, secrets *S
 	}
 }
 
-// rolesTask runs roles.sql, again whenever it or a password changes: the volume's name is the same, so the change is carried by an
+// rolesTask runs roles.sql and backup.sql, again whenever it or a password changes: the volume's name is the same, so the change is carried by an
 // environment variable with a digest of what it was given.
 func (e *environment) rolesTask(network *Network, secrets *Secrets) container {
 	return container{
 		component: "roles", task: true,
 		image:      pulumi.String(e.config.DatabaseImage),
 		user:       databaseUser,
-		entrypoint: []string{"sh", "-c", `PGPASSWORD=$(cat /run/secrets/superuser_password) exec psql --no-psqlrc --set=database="$DATABASE" --file=/run/secrets/roles.sql`},
+		entrypoint: []string{"sh", "-c", `PGPASSWORD=$(cat /run/secrets/superuser_password) exec psql --no-psqlrc --set=database="$DATABASE" --file=/run/secrets/roles.sql --file=/run/secrets/backup.sql`},
 		env: map[string]string{
 			"DATABASE":   project,
 			"PGHOST":     databaseHost,

@@ -3,6 +3,7 @@
 package environment
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,7 +66,10 @@ func Program(state, dir string) pulumi.RunFunc {
 		if config.EdgeImage == "" {
 			return fmt.Errorf("%s:edgeImage is not set: want the image of the edge; `make edge-image` builds it", Namespace)
 		}
-		if err := config.TLS.readFiles(dir); err != nil {
+		if config.DatabaseImage == "" {
+			return fmt.Errorf("%s:databaseImage is not set: want the image of the database; `make postgres-image` builds it", Namespace)
+		}
+		if err := errors.Join(config.TLS.readFiles(dir), config.Backup.Repository.readFiles(dir)); err != nil {
 			return fmt.Errorf("configuration of %s:\n%w", ctx.Stack(), err)
 		}
 		slots, err := ensureSlots(state, config)
@@ -92,6 +96,9 @@ func (e *environment) deploy() error {
 	}
 	database, err := e.newDatabase(network, secrets)
 	if err != nil {
+		return err
+	}
+	if _, err := e.newBackup(network, database, secrets); err != nil {
 		return err
 	}
 	if _, err := e.newEdge(network, secrets); err != nil {

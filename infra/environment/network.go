@@ -9,7 +9,7 @@ import (
 	"bookshelf/infra/runtime"
 )
 
-// Network is the three networks of an environment. Only the edge is on one with a way out.
+// Network is the networks of an environment. Only the edge is on one with a way out, and what takes backups where they are kept elsewhere.
 type Network struct {
 	pulumi.ResourceState
 	// Backend has the database on it, Frontend the edge; the service is on both. Neither leads out of the engine.
@@ -17,6 +17,8 @@ type Network struct {
 	// Public is the edge's alone: Docker publishes no port of a container that is only on internal networks, and the edge has to
 	// reach its certificate authority.
 	Public *docker.Network
+	// Repository leads to where backups are kept, nil where that is a volume.
+	Repository *docker.Network
 }
 
 func (e *environment) newNetwork() (*Network, error) {
@@ -33,6 +35,11 @@ func (e *environment) newNetwork() (*Network, error) {
 	}
 	if n.Public, err = e.bridge("public", false, child); err != nil {
 		return nil, err
+	}
+	if e.config.Backup.Repository.Remote() {
+		if n.Repository, err = e.bridge("repository", false, child); err != nil {
+			return nil, err
+		}
 	}
 	return n, e.ctx.RegisterResourceOutputs(n, pulumi.Map{})
 }

@@ -55,7 +55,7 @@ func declare(t *testing.T, stack string, settings map[string]string, r *recorder
 
 func declareIn(t *testing.T, state, stack string, settings map[string]string, r *recorder) error {
 	t.Helper()
-	config := map[string]string{Namespace + ":edgeImage": "bookshelf-edge:test"}
+	config := map[string]string{Namespace + ":edgeImage": "bookshelf-edge:test", Namespace + ":databaseImage": "bookshelf-postgres:test"}
 	for key, value := range settings {
 		config[Namespace+":"+key] = value
 	}
@@ -80,11 +80,13 @@ func TestTheProgramDeclaresExactlyThese(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"bookshelf:environment:App app-blue",
+		"bookshelf:environment:Backup backup",
 		"bookshelf:environment:Database database",
 		"bookshelf:environment:Edge edge",
 		"bookshelf:environment:Network network",
 		"bookshelf:environment:Secrets secrets",
 		"docker:index/container:Container app-blue-1",
+		"docker:index/container:Container backup",
 		"docker:index/container:Container edge",
 		"docker:index/container:Container migration-blue",
 		"docker:index/container:Container postgres",
@@ -94,8 +96,11 @@ func TestTheProgramDeclaresExactlyThese(t *testing.T) {
 		"docker:index/network:Network frontend",
 		"docker:index/network:Network public",
 		"docker:index/volume:Volume edge-data",
+		"docker:index/volume:Volume postgres-backups",
 		"docker:index/volume:Volume postgres-data",
+		"docker:index/volume:Volume postgres-socket",
 		"docker:index/volume:Volume secrets-app",
+		"docker:index/volume:Volume secrets-backup",
 		"docker:index/volume:Volume secrets-database",
 		"docker:index/volume:Volume secrets-edge",
 		"docker:index/volume:Volume secrets-migration",
@@ -188,7 +193,7 @@ func TestNoSecretIsAnywhereInClearText(t *testing.T) {
 	if err := declareIn(t, state, "dev", map[string]string{"image": someImage}, r); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"superuser_password", "owner_password", "app_password", "passphrase"} {
+	for _, file := range []string{"superuser_password", "owner_password", "app_password", "backup_password", "backup_key", "passphrase"} {
 		content, err := os.ReadFile(filepath.Join(SecretsDir(state, "dev"), file))
 		if err != nil {
 			t.Fatal(err)
@@ -229,7 +234,7 @@ func TestTheAppIsGivenNoSecretButItsOwn(t *testing.T) {
 	containers := deployed(t).containers()
 	for name, want := range map[string]string{
 		"app-blue-1": "bookshelf-dev-secrets-app", "edge": "bookshelf-dev-secrets-edge", "migration-blue": "bookshelf-dev-secrets-migration",
-		"postgres": "bookshelf-dev-secrets-database", "roles": "bookshelf-dev-secrets-database",
+		"postgres": "bookshelf-dev-secrets-database", "roles": "bookshelf-dev-secrets-database", "backup": "bookshelf-dev-secrets-backup",
 	} {
 		for _, volume := range containers[name]["volumes"].ArrayValue() {
 			v := volume.ObjectValue()

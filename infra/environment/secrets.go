@@ -25,14 +25,17 @@ const (
 // this machine and files that the container's user can read here; an upload would need a writable root.
 type Secrets struct {
 	pulumi.ResourceState
-	// Database is mounted by PostgreSQL and by the task that keeps its roles; Migration, App and Edge by their containers.
-	Database, Migration, App, Edge *docker.Volume
+	// Database is mounted by PostgreSQL and by the task that keeps its roles; Backup, Migration, App and Edge by their containers.
+	Database, Backup, Migration, App, Edge *docker.Volume
 	// Distributed orders whoever mounts one of them after the files are in place.
 	Distributed pulumi.ResourceOption
 }
 
 //go:embed roles.sql
 var rolesSQL string
+
+//go:embed backup.sql
+var backupSQL string
 
 // distributeScript moves uploaded files to their volumes: each appears at once and complete, owned by the one user that may read
 // it. Root has no power here but to give files away, so it writes before it hands over.
@@ -70,7 +73,10 @@ func (e *environment) newSecrets() (*Secrets, error) {
 			"owner_password":     e.credentials.Owner,
 			"app_password":       e.credentials.App,
 			"roles.sql":          rolesSQL,
+			"backup_password":    e.credentials.Backup,
+			"backup.sql":         backupSQL,
 		}, &s.Database},
+		{"backup", databaseUser, e.backupFiles(), &s.Backup},
 		{"migration", appUser, map[string]string{"db_password": e.credentials.Owner}, &s.Migration},
 		{"app", appUser, map[string]string{"db_password": e.credentials.App}, &s.App},
 		{"edge", appUser, e.config.TLS.files, &s.Edge},
@@ -102,7 +108,11 @@ func (e *environment) newSecrets() (*Secrets, error) {
 
 // secretsGeneration changes whenever the database's secrets or roles.sql do. A hash gives nothing away: what it hashes is random.
 func (e *environment) secretsGeneration() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{e.credentials.Superuser, e.credentials.Owner, e.credentials.App, rolesSQL}, "\n")))
+	return generation(e.credentials.Superuser, e.credentials.Owner, e.credentials.App, e.credentials.Backup, rolesSQL, backupSQL)
+}
+
+func generation(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return hex.EncodeToString(sum[:8])
 }
 

@@ -18,6 +18,8 @@ type Order struct {
 	Verified string
 	// Compared says how the image's performance compares with that of the one that serves, for the report.
 	Compared string
+	// WithoutArchiving is why archiving need not work, for the report; "" where it must.
+	WithoutArchiving string
 }
 
 // Release carries out orders. The caller holds the environment's lock, and has called Recover.
@@ -79,7 +81,8 @@ func (r Release) begin(o Order) *run {
 			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Phase: PhasePreflight, Since: now, Profile: r.Profile,
 		},
 		report: Report{
-			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Verified: o.Verified, Compared: o.Compared, Started: now,
+			ID: o.ID, Environment: o.Environment, From: o.From, To: o.To, Verified: o.Verified, Compared: o.Compared,
+			WithoutArchiving: o.WithoutArchiving, Started: now,
 			Phases: []PhaseRecord{}, Verdicts: []Verdict{},
 		},
 	}
@@ -226,6 +229,7 @@ func (x *run) untouched(ctx context.Context) error {
 	return x.phase(ctx, PhaseRestore, 0, func(ctx context.Context) error {
 		return within(ctx, x.profile.Restore, "make a restore point", func(ctx context.Context) (err error) {
 			x.record.RestorePoint, err = x.RestorePoint(ctx)
+			x.report.RestorePoint = x.record.RestorePoint
 			return err
 		})
 	})

@@ -156,11 +156,15 @@ type Report struct {
 	// Verified says what was verified of the image; "" where the environment asks for nothing.
 	Verified string `json:"verified,omitempty"`
 	// Compared says how its performance compares with that of the image before; "" where nobody asked.
-	Compared string        `json:"compared,omitempty"`
-	Phases   []PhaseRecord `json:"phases"`
-	Verdicts []Verdict     `json:"verdicts"`
-	Account  Account       `json:"account"`
-	Seconds  []Second      `json:"seconds"`
+	Compared string `json:"compared,omitempty"`
+	// RestorePoint says how to return to the data as they were before the schema changed, "" where it did not come to that.
+	RestorePoint string `json:"restore_point,omitempty"`
+	// WithoutArchiving is the reason that a person gave for releasing although the write-ahead log does not reach the backups.
+	WithoutArchiving string        `json:"without_archiving,omitempty"`
+	Phases           []PhaseRecord `json:"phases"`
+	Verdicts         []Verdict     `json:"verdicts"`
+	Account          Account       `json:"account"`
+	Seconds          []Second      `json:"seconds"`
 	// P50 and P99 in milliseconds before, during and after the shifts.
 	Before Latency `json:"before"`
 	During Latency `json:"during"`

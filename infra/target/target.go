@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"bookshelf/infra/backup"
 	"bookshelf/infra/environment"
 	"bookshelf/infra/release"
 	"bookshelf/infra/release/history"
@@ -45,6 +46,11 @@ type Environment struct {
 	Env      runtime.Environment
 	Edge     *edge.Client
 	Database *postgres.Client
+	Backup   *backup.Client
+	// Release is the ID of the release, after which its restore point is called.
+	Release string
+	// WithoutArchiving says that a person releases although the write-ahead log may not reach the backups.
+	WithoutArchiving bool
 	// Fill is what the standby slot is filled with, nil to start it as it is.
 	Fill *environment.Slot
 	// Paths are what every new replica has to answer with 200, /readyz aside.
@@ -134,14 +140,26 @@ func (e *Environment) note(instances []runtime.Instance) {
 	}
 }
 
-// RestorePoint implements release.Target: a dump of the database beside the release's report.
+// RestorePoint implements release.Target: one of PostgreSQL's own, which is in the repository with all that was written before it when this
+// returns. So a release begins only where archiving works, unless a person has said otherwise: then it is a dump of the database beside
+// the release's report.
 func (e *Environment) RestorePoint(ctx context.Context) (string, error) {
-	path := filepath.Join(e.Folder, history.Dump)
-	if err := e.dump(ctx, path); err != nil {
-		return "", err
+	if e.WithoutArchiving {
+		path := filepath.Join(e.Folder, history.Dump)
+		if err := e.dump(ctx, path); err != nil {
+			return "", err
+		}
+		return "pg_restore of " + path, nil
 	}
-	return "pg_restore of " + path, nil
+	point, err := e.Backup.Point(ctx, PointName(e.Release))
+	if err != nil {
+		return "", fmt.Errorf("what is written does not reach the backups (mend that, or release with --without-archiving REASON): %w", err)
+	}
+	return fmt.Sprintf("deliver restore -e %s --to %s", e.Env.Name, point.Name), nil
 }
+
+// PointName is what the restore point of a release is called.
+func PointName(release string) string { return "release-" + release }
 
 // dump writes the database to a file. It appears whole or not at all.
 func (e *Environment) dump(ctx context.Context, path string) error {

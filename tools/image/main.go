@@ -1,12 +1,12 @@
-// Command image builds the application's image, or the edge's, with whatever builder there is and prints its ID and size.
+// Command image builds the application's image, or one that supports it, with whatever builder there is and prints its ID and size.
 //
-//	GOWORK=off go run -C tools ./image [--edge | --last] [--no-cache] [--tag NAME:TAG] [--id-file FILE] [--source DIR --version V]
+//	GOWORK=off go run -C tools ./image [--support edge|postgres | --last] [--no-cache] [--tag NAME:TAG] [--id-file FILE] [--source DIR --version V]
 //
 // The application's image is tagged bookshelf:COMMIT, with -dirty when what goes into it differs from the commit, and its ID is
-// written to .tools/image-id for the commands that follow. The edge's is tagged bookshelf-edge:HASH, a hash of what goes into
-// it, and built only when the engine has none of that name: a commit that leaves the edge alone leaves its image alone. Its
-// ID is written to .tools/edge-image-id. With --last it is the application's image at the last release, for comparing; its ID is
-// written to .tools/last-image-id.
+// written to .tools/image-id for the commands that follow. A supporting one is tagged bookshelf-edge:HASH, a hash of what goes
+// into it, and built only when the engine has none of that name: a commit that leaves the edge alone leaves its image alone. Its
+// ID is written to .tools/edge-image-id; and so for the others. With --last it is the application's image at the last release, for
+// comparing; its ID is written to .tools/last-image-id.
 package main
 
 import (
@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var o options
-	flags.BoolVar(&o.edge, "edge", false, "build the edge's image instead of the application's")
+	flags.StringVar(&o.support, "support", "", "build a supporting image instead of the application's: edge or postgres")
 	flags.BoolVar(&o.last, "last", false, "build the application as it was at the last release: the newest tag v…, else the commit before")
 	flags.BoolVar(&o.noCache, "no-cache", false, "build every step anew")
 	flags.StringVar(&o.source, "source", "", "folder to build from (default the repository)")
@@ -95,13 +95,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 type options struct {
 	source, tag, idFile string
 	version, revision   string
-	noCache, edge, last bool
+	// support names a supporting image, "" for the application's.
+	support       string
+	noCache, last bool
 }
 
 // takeLast makes dir the source, with what was in it at the last release, and returns what that was.
 func (o *options) takeLast(ctx context.Context, root, dir string) (name string, err error) {
-	if o.edge || o.source != "" || o.version != "" {
-		return "", errors.New("--last says what to build; --edge, --source and --version do too")
+	if o.support != "" || o.source != "" || o.version != "" {
+		return "", errors.New("--last says what to build; --support, --source and --version do too")
 	}
 	name, o.revision, err = lastRelease(ctx, root)
 	if err != nil {
@@ -119,8 +121,8 @@ func (o *options) complete(ctx context.Context, root string) error {
 	if (o.source == "") != (o.version == "") {
 		return errors.New("--source and --version go together")
 	}
-	if o.edge {
-		return o.completeEdge(ctx, root)
+	if o.support != "" {
+		return o.completeSupport(ctx, root)
 	}
 	if o.revision == "" {
 		o.revision = o.version
@@ -161,10 +163,10 @@ func describe(ctx context.Context, root string) (version, revision string, err e
 	return version, revision, nil
 }
 
-// provide returns the image's ID. The application's is always built; the builder's cache knows what is new. The edge's name
-// says what is in it, so one that is there is the one.
+// provide returns the image's ID. The application's is always built; the builder's cache knows what is new. A supporting
+// one's name says what is in it, so one that is there is the one.
 func provide(ctx context.Context, root string, o options) (id string, built bool, err error) {
-	if o.edge && !o.noCache {
+	if o.support != "" && !o.noCache {
 		image, err := docker.InspectImage(ctx, o.tag)
 		if err != nil {
 			return "", false, err

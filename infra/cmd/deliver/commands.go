@@ -132,6 +132,9 @@ func printStatus(w io.Writer, status delivery.Status) {
 	for _, slot := range status.Traffic {
 		fmt.Fprintf(w, "%s: %d %% of the traffic, %d of %d replicas ready, %d requests in flight\n", slot.Slot, slot.Weight, slot.Ready, slot.Replicas, slot.InFlight)
 	}
+	if status.Backup != nil {
+		fmt.Fprintln(w, backupWords(*status.Backup))
+	}
 	for _, problem := range status.Problems {
 		fmt.Fprintln(w, "problem:", problem)
 	}
@@ -163,7 +166,7 @@ func (d *deliver) logsCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&options.Component, "service", "", "only this one: app, edge, postgres, migration, roles, secrets")
+	flags.StringVar(&options.Component, "service", "", "only this one: app, edge, postgres, backup, migration, roles, secrets")
 	flags.DurationVar(&options.Since, "since", 0, "only lines younger than this, such as 15m")
 	flags.IntVar(&options.Tail, "tail", 0, "only the last N lines of each container")
 	flags.BoolVarP(&options.Follow, "follow", "f", false, "go on until Ctrl-C")

@@ -29,6 +29,13 @@ func (d *deliver) releaseFlags(cmd *cobra.Command) *delivery.ReleaseOptions {
 	return options
 }
 
+const withoutArchiving = "without-archiving"
+
+// archivingFlag is the way past a broken archive, for those that change the schema.
+func archivingFlag(cmd *cobra.Command, options *delivery.ReleaseOptions) {
+	cmd.Flags().StringVar(&options.WithoutArchiving, withoutArchiving, "", "release although what is written does not reach the backups; the reason is kept in the report")
+}
+
 func (d *deliver) releaseCommand() *cobra.Command {
 	var image string
 	cmd := &cobra.Command{
@@ -37,7 +44,8 @@ func (d *deliver) releaseCommand() *cobra.Command {
 		Long: `Release fills the slot that does not serve, expands the schema, tries the new replicas, puts the
 same load on both slots, and gives the new one the traffic step by step. At each step, and through the bake, they are judged against the
 slot that serves, by their own metrics and by a stream of requests that is accounted for to the
-last one. Anything bad, a time-out or Ctrl-C takes the traffic back at once; the exit code is 1.
+last one. Before the schema changes a restore point is taken; where what is written does not reach
+the backups, the release is refused (--without-archiving REASON). Anything bad, a time-out or Ctrl-C takes the traffic back at once; the exit code is 1.
 An environment that is not deployed yet is brought up with the image.`,
 		Example: `  deliver release -e dev --image bookshelf:1.2.0
   deliver release -e prod --image registry.example/bookshelf@sha256:… --bake 30m`,
@@ -45,7 +53,11 @@ An environment that is not deployed yet is brought up with the image.`,
 	}
 	cmd.Flags().StringVar(&image, "image", "", "the image to release, by digest or as it is called on the engine")
 	options := d.releaseFlags(cmd)
+	archivingFlag(cmd, options)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed(withoutArchiving) && strings.TrimSpace(options.WithoutArchiving) == "" {
+			return usageError("--%s takes the reason, which the release's report will show", withoutArchiving)
+		}
 		if image == "" {
 			return usageError("which image? Name it with --image, as in `deliver release -e dev --image bookshelf:1.2.0`")
 		}

@@ -87,6 +87,12 @@ func lines(r release.Report) [][2]string {
 	if r.Compared != "" {
 		say("performance", "%s", r.Compared)
 	}
+	if r.RestorePoint != "" {
+		say("restore point", "%s", r.RestorePoint)
+	}
+	if r.WithoutArchiving != "" {
+		say("without archiving", "%s", r.WithoutArchiving)
+	}
 	for _, stays := range r.NotUndone {
 		say("stays", "%s", stays)
 	}

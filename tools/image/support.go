@@ -7,30 +7,40 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// edgeFolder holds everything that goes into the edge's image.
-const edgeFolder = "infra/images/edge"
+// support are the images that an environment needs beside the application's, each with the folder that holds everything that goes
+// into it.
+var support = map[string]string{
+	"edge":     "infra/images/edge",
+	"postgres": "infra/images/postgres",
+}
 
-// completeEdge fills in what was not given for the edge's image.
-func (o *options) completeEdge(ctx context.Context, root string) error {
-	if o.source != "" {
-		return errors.New("--source is not for --edge")
+// completeSupport fills in what was not given for a supporting image.
+func (o *options) completeSupport(ctx context.Context, root string) error {
+	folder, known := support[o.support]
+	if !known {
+		return fmt.Errorf("--support %s: there are %s", o.support, strings.Join(slices.Sorted(maps.Keys(support)), ", "))
 	}
-	o.source = filepath.Join(root, filepath.FromSlash(edgeFolder))
+	if o.source != "" {
+		return errors.New("--source is not for --support")
+	}
+	o.source = filepath.Join(root, filepath.FromSlash(folder))
 	if o.tag == "" {
 		hash, err := hashOf(ctx, o.source)
 		if err != nil {
-			return fmt.Errorf("name the edge's image: %w", err)
+			return fmt.Errorf("name the image of %s: %w", o.support, err)
 		}
-		o.tag = "bookshelf-edge:" + hash
+		o.tag = "bookshelf-" + o.support + ":" + hash
 	}
 	if o.idFile == "" {
-		o.idFile = filepath.Join(root, ".tools", "edge-image-id")
+		o.idFile = filepath.Join(root, ".tools", o.support+"-image-id")
 	}
 	return nil
 }

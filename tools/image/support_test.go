@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestTheNameOfTheEdgesImageChangesWithWhatIsInItAndWithNothingElse(t *testing.T) {
+func TestTheNameOfASupportingImageChangesWithWhatIsInItAndWithNothingElse(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	if out, err := exec.CommandContext(t.Context(), "git", "init", "--quiet", folder).CombinedOutput(); err != nil {
