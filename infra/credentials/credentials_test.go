@@ -24,10 +24,10 @@ func TestEnsureGeneratesOnceAndKeepsWhatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(first.App, second.App); diff != "" {
+	if diff := cmp.Diff(first.App.Password, second.App.Password); diff != "" {
 		t.Errorf("the second call changed the secrets: %s", diff)
 	}
-	if len(first.App) < 43 || first.App == first.Owner || first.Owner == first.Superuser {
+	if len(first.App.Password) < 43 || first.App.Password == first.Owner || first.Owner == first.Superuser {
 		t.Error("secrets must be long and differ from each other")
 	}
 }
@@ -39,8 +39,8 @@ func TestSecretFilesAreForTheirOwnerOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 4 {
-		t.Fatalf("want 4 files, have %d (%v)", len(entries), err)
+	if err != nil || len(entries) != 6 {
+		t.Fatalf("want 6 files, have %d (%v)", len(entries), err)
 	}
 	for _, entry := range entries {
 		info, err := entry.Info()
@@ -85,7 +85,7 @@ func TestProcessesThatStartTogetherAgreeOnOneSet(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			passwords[i] = set.App
+			passwords[i] = set.App.Password + set.Metrics
 		})
 	}
 	group.Wait()
@@ -98,7 +98,7 @@ func TestProcessesThatStartTogetherAgreeOnOneSet(t *testing.T) {
 
 func TestASetDoesNotPrintItself(t *testing.T) {
 	t.Parallel()
-	set := credentials.Set{App: "hush"}
+	set := credentials.Set{App: credentials.Login{Password: "hush"}}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if text := fmt.Sprintf(verb, set); strings.Contains(text, "hush") {
 			t.Errorf("%s prints %s", verb, text)

@@ -81,12 +81,11 @@ func (o Options) beforeConnect(_ context.Context, conn *pgx.ConnConfig) error {
 	return nil
 }
 
-// followLogin ends the connections of a former login when the files name another: those that nobody uses at once, the others
-// when their statement or transaction is done. It returns when done is closed. A file that cannot be read is no other
+// followLogin ends the connections of a former login when the files name another than last: those that nobody uses at once, the
+// others when their statement or transaction is done. It returns when done is closed. A file that cannot be read is no other
 // login: new connections fail until it is back, and the old ones go on.
-func (o Options) followLogin(pool *pgxpool.Pool, done <-chan struct{}) {
-	last, err := o.login()
-	known := err == nil
+func (o Options) followLogin(pool *pgxpool.Pool, last login, done <-chan struct{}) {
+	known := last != login{}
 	ticker := time.NewTicker(loginCheck)
 	defer ticker.Stop()
 	for {

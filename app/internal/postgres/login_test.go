@@ -100,12 +100,13 @@ func TestAPoolGoesOverToAnotherLoginWithoutAFailure(t *testing.T) {
 	}
 	defer s.Close()
 	ctx, stop := context.WithCancel(t.Context())
+	defer stop() // before the store is closed, which waits for the clients
 	var failed, done atomic.Int64
 	var clients sync.WaitGroup
 	for range 6 {
 		clients.Go(func() {
 			for ctx.Err() == nil {
-				if err := s.Ready(context.WithoutCancel(ctx)); err != nil {
+				if err := s.Ready(t.Context()); err != nil {
 					failed.Add(1)
 					t.Error(err)
 					return
@@ -117,8 +118,13 @@ func TestAPoolGoesOverToAnotherLoginWithoutAFailure(t *testing.T) {
 	for _, role := range []string{l.role("b"), l.role("a")} {
 		l.use(t, role)
 		l.wait(t, role)
-		if got := <-told; got != role {
-			t.Errorf("it tells of %s, want %s", got, role)
+		select {
+		case got := <-told:
+			if got != role {
+				t.Errorf("it tells of %s, want %s", got, role)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("it tells of no other login")
 		}
 	}
 	stop()
@@ -153,7 +159,14 @@ func TestATransactionEndsBeforeItsConnectionDoes(t *testing.T) {
 	if err := staged.Rollback(t.Context()); err != nil {
 		t.Error(err)
 	}
-	l.wait(t, l.role("b"))
+	if err := s.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); slices.Contains(l.connected(t), l.role("a")); {
+		if time.Now().After(deadline) {
+			t.Fatal("the connection outlives its transaction")
+		}
+	}
 }
 
 func TestALoginFileThatCannotBeReadLeavesTheConnectionsThatThereAre(t *testing.T) {

@@ -24,6 +24,8 @@ type Store struct {
 // Open prepares a store with the login of opts. It does not wait for the server: the service may start before its
 // database, and Ready tells when it is there.
 func Open(ctx context.Context, opts Options) (*Store, error) {
+	// Before there is a connection: none can be of an earlier login. Where it cannot be read yet, there is none to follow.
+	first, _ := opts.login()
 	pool, err := opts.pool(ctx)
 	if err != nil {
 		return nil, err
@@ -32,7 +34,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.inFiles() {
 		done := make(chan struct{})
 		s.stopFollowing = sync.OnceFunc(func() { close(done) })
-		go opts.followLogin(pool, done)
+		go opts.followLogin(pool, first, done)
 	}
 	return s, nil
 }
