@@ -169,12 +169,27 @@ func Random() string {
 
 // Load reads the set in the folder.
 func Load(dir string) (Set, error) {
+	return load(dir, func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) })
+}
+
+// LoadStaged reads the set as it will be when everything that is staged is in its place.
+func LoadStaged(dir string) (Set, error) {
+	return load(dir, func(name string) ([]byte, error) {
+		content, there, err := Staged(dir, name)
+		if err != nil || there {
+			return []byte(content), err
+		}
+		return os.ReadFile(filepath.Join(dir, name))
+	})
+}
+
+func load(dir string, read func(name string) ([]byte, error)) (Set, error) {
 	s := Set{PassphraseFile: filepath.Join(dir, passphraseFile)}
 	var app string
 	for name, field := range map[string]*string{
 		SuperuserFile: &s.Superuser, OwnerFile: &s.Owner, MetricsFile: &s.Metrics, ReadOnlyFile: &s.ReadOnly, AppFile: &app,
 	} {
-		content, err := os.ReadFile(filepath.Join(dir, name))
+		content, err := read(name)
 		if err != nil {
 			return Set{}, fmt.Errorf("read secret: %w", err)
 		}

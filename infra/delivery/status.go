@@ -30,6 +30,8 @@ type Status struct {
 	Problems []string     `json:"problems"`
 	// Verified is what was verified of the app's image before it was deployed, absent where nothing was.
 	Verified *provenance.Record `json:"verified,omitempty"`
+	// Secrets are the ages of what is rotated.
+	Secrets []SecretStatus `json:"secrets"`
 	// Next is the command that mends it, empty when there is nothing to mend.
 	Next string `json:"next,omitempty"`
 }
@@ -73,7 +75,7 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	status := Status{Environment: name, URL: config.URL, Traffic: []SlotStatus{}, Parts: []PartStatus{}, Problems: []string{}}
+	status := Status{Environment: name, URL: config.URL, Traffic: []SlotStatus{}, Parts: []PartStatus{}, Problems: []string{}, Secrets: []SecretStatus{}}
 	if len(instances) == 0 {
 		status.URL = ""
 		status.Problems = append(status.Problems, name+" is not deployed")
@@ -92,6 +94,9 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 		return Status{}, err
 	}
 	if err := o.checkObjects(ctx, env, &status); err != nil {
+		return Status{}, err
+	}
+	if err := o.checkSecrets(ctx, env, config, &status); err != nil {
 		return Status{}, err
 	}
 	status.Healthy = len(status.Problems) == 0

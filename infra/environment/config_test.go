@@ -32,6 +32,7 @@ func TestDefaultsMakeAWorkingConfiguration(t *testing.T) {
 		App: Limits{MemoryMiB: 128, CPUs: "1"}, Database: Limits{MemoryMiB: 512, CPUs: "1"}, Edge: Limits{MemoryMiB: 256, CPUs: "1"},
 		ShutdownGrace: 2 * time.Second, LogLevel: "info", Verify: Verification{Mode: VerifyOff},
 		Service: service, Release: json.RawMessage("{}"),
+		Rotation: Rotation{Database: 90 * day},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(TLS{})); diff != "" {
 		t.Error(diff)
