@@ -24,10 +24,10 @@ func TestEnsureGeneratesOnceAndKeepsWhatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(first.App, second.App); diff != "" {
+	if diff := cmp.Diff(first.App.Password, second.App.Password); diff != "" {
 		t.Errorf("the second call changed the secrets: %s", diff)
 	}
-	if len(first.App) < 43 || first.App == first.Owner || first.Owner == first.Superuser {
+	if len(first.App.Password) < 43 || first.App.Password == first.Owner || first.Owner == first.Superuser {
 		t.Error("secrets must be long and differ from each other")
 	}
 }
@@ -120,7 +120,7 @@ func TestProcessesThatStartTogetherAgreeOnOneSet(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			passwords[i] = set.App
+			passwords[i] = set.App.Password + set.Metrics
 		})
 	}
 	group.Wait()
@@ -133,7 +133,7 @@ func TestProcessesThatStartTogetherAgreeOnOneSet(t *testing.T) {
 
 func TestASetDoesNotPrintItself(t *testing.T) {
 	t.Parallel()
-	set := credentials.Set{App: "hush"}
+	set := credentials.Set{App: credentials.Login{Password: "hush"}}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if text := fmt.Sprintf(verb, set); strings.Contains(text, "hush") {
 			t.Errorf("%s prints %s", verb, text)

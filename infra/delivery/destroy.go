@@ -101,7 +101,7 @@ func (s *session) forget(ctx context.Context) error {
 	}
 	folder := filepath.Dir(s.Layout.SecretsDir(s.name))
 	// The workspace first: without it the environment counts as one that was never deployed.
-	for _, part := range []string{"workspace", "last-good.json", "slots.json", "release.json", "releases", "verified", "secrets"} {
+	for _, part := range []string{"workspace", "last-good.json", "slots.json", "release.json", "releases", "verified", "metrics", "secrets"} {
 		if err := os.RemoveAll(filepath.Join(folder, part)); err != nil {
 			return fmt.Errorf("remove what was remembered of %s: %w", s.name, err)
 		}

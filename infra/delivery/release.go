@@ -219,8 +219,12 @@ func (s *session) profile(options ReleaseOptions) (release.Profile, error) {
 	return profile, nil
 }
 
-// settleRelease brings a release that was killed to an end: back, or forward where it was past its commit.
+// settleRelease brings a release that was killed to an end: back, or forward where it was past its commit. A rotation that was cut short
+// comes first: migrations and replicas have to be able to log in.
 func (s *session) settleRelease(ctx context.Context) error {
+	if err := s.settleRotation(ctx); err != nil {
+		return err
+	}
 	journal := release.FileJournal(s.Layout.JournalFile(s.name))
 	record, found, err := journal.Load()
 	if err != nil {

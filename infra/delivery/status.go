@@ -33,6 +33,8 @@ type Status struct {
 	Verified *provenance.Record `json:"verified,omitempty"`
 	// Backup is how the backups are, absent while that cannot be asked.
 	Backup *BackupStatus `json:"backup,omitempty"`
+	// Secrets are the ages of what is rotated.
+	Secrets []SecretStatus `json:"secrets"`
 	// Next is the command that mends it, empty when there is nothing to mend.
 	Next string `json:"next,omitempty"`
 }
@@ -76,7 +78,7 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	status := Status{Environment: name, URL: config.URL, Traffic: []SlotStatus{}, Parts: []PartStatus{}, Problems: []string{}}
+	status := Status{Environment: name, URL: config.URL, Traffic: []SlotStatus{}, Parts: []PartStatus{}, Problems: []string{}, Secrets: []SecretStatus{}}
 	if len(instances) == 0 {
 		status.URL = ""
 		status.Problems = append(status.Problems, name+" is not deployed")
@@ -98,6 +100,9 @@ func (o *Operator) Status(ctx context.Context, name string) (Status, error) {
 		return Status{}, err
 	}
 	o.checkBackups(ctx, env, config, instances, &status)
+	if err := o.checkSecrets(ctx, env, config, &status); err != nil {
+		return Status{}, err
+	}
 	status.Healthy = len(status.Problems) == 0
 	if !status.Healthy {
 		status.Next = fmt.Sprintf("deliver up -e %s", name)

@@ -74,7 +74,7 @@ func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error)
 		return UpResult{}, err
 	}
 	result.Seconds = time.Since(begun).Seconds()
-	return result, nil
+	return result, s.writeMetrics()
 }
 
 // Converge implements target.Stack.

@@ -57,7 +57,7 @@ func (e *environment) migration(name string, slot Slot, network *Network, secret
 		image:    pulumi.String(slot.Image),
 		user:     appUser,
 		command:  []string{"migrate"},
-		env:      e.databaseEnv("owner"),
+		env:      e.databaseEnv("owner", false),
 		volumes:  docker.ContainerVolumeArray{volume(secrets.Migration.Name, secretsPath, true)},
 		networks: docker.ContainerNetworksAdvancedArray{on(network.Backend)},
 		limits:   Limits{MemoryMiB: 128, CPUs: "1"},
@@ -67,7 +67,7 @@ func (e *environment) migration(name string, slot Slot, network *Network, secret
 func (e *environment) server(name string, n int, slot Slot, network *Network, secrets *Secrets) container {
 	grace := time.Duration(slot.ShutdownGrace)
 	stop := grace + drainTime
-	env := e.databaseEnv("app_a")
+	env := e.databaseEnv(e.credentials.App.Role, slot.LoginFile)
 	maps.Copy(env, slot.Environment)
 	env["HTTP_ADDR"] = fmt.Sprintf(":%d", APIPort)
 	env["ADMIN_ADDR"] = fmt.Sprintf(":%d", AdminPort)
@@ -92,14 +92,19 @@ func (e *environment) server(name string, n int, slot Slot, network *Network, se
 	}
 }
 
-// databaseEnv is the part of the contract's environment that says how to reach the database, as the role of that suffix.
-func (e *environment) databaseEnv(role string) map[string]string {
-	return map[string]string{
-		"DB_HOST":          databaseHost,
-		"DB_PORT":          "5432",
-		"DB_NAME":          project,
-		"DB_USER":          project + "_" + role,
-		"DB_PASSWORD_FILE": secretsPath + "/db_password",
-		"DB_SSLMODE":       "disable",
+// databaseEnv is the part of the contract's environment that says how to reach the database, as the role of that suffix or, where the
+// login is in a file, as whoever that names.
+func (e *environment) databaseEnv(role string, inFile bool) map[string]string {
+	env := map[string]string{
+		"DB_HOST":    databaseHost,
+		"DB_PORT":    "5432",
+		"DB_NAME":    project,
+		"DB_SSLMODE": "disable",
 	}
+	if inFile {
+		env["DB_LOGIN_FILE"] = secretsPath + "/" + loginFile
+		return env
+	}
+	env["DB_USER"], env["DB_PASSWORD_FILE"] = databaseRole(role), secretsPath+"/"+passwordFile
+	return env
 }

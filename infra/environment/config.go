@@ -50,6 +50,8 @@ type Config struct {
 	Release json.RawMessage
 	// Backup says when backups are taken, and where they are kept.
 	Backup Backup
+	// Rotation says how old secrets may become.
+	Rotation Rotation
 }
 
 // Verification is the policy about the app's image: "off", or signed with the pair of a public key ("key"), or by a workflow's
@@ -103,10 +105,11 @@ var defaults = map[string]string{
 	"environment":       "{}",
 	"release":           "{}",
 	"backup":            "{}",
+	"rotation":          "{}",
 }
 
 // structured are the keys whose value is a mapping.
-var structured = []string{"service", "environment", "release", "backup"}
+var structured = []string{"service", "environment", "release", "backup", "rotation"}
 
 // Structured reports whether a key's value is a mapping; it is passed on as JSON.
 func Structured(key string) bool { return slices.Contains(structured, key) }
@@ -154,6 +157,7 @@ func Load(name string, get func(key string) string) (Config, error) {
 		Service:       r.service("service", "environment"),
 		Release:       r.object("release"),
 		Backup:        r.backup("backup"),
+		Rotation:      r.rotation("rotation"),
 	}
 	c.URL = r.url("url", c.publishedURL())
 	if c.Verify.Mode != VerifyOff && c.Image != "" && !digestPattern.MatchString(c.Image) {

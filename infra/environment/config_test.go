@@ -36,6 +36,7 @@ func TestDefaultsMakeAWorkingConfiguration(t *testing.T) {
 			Full: 168 * time.Hour, Diff: 24 * time.Hour, RetainFull: 2, RetainDiff: 7, Compress: "zst",
 			Limits: Limits{MemoryMiB: 256, CPUs: "1"}, Repository: Repository{Type: RepositoryVolume},
 		},
+		Rotation: Rotation{Database: 90 * day},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(TLS{}, Repository{})); diff != "" {
 		t.Error(diff)

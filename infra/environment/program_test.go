@@ -193,12 +193,13 @@ func TestNoSecretIsAnywhereInClearText(t *testing.T) {
 	if err := declareIn(t, state, "dev", map[string]string{"image": someImage}, r); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"superuser_password", "owner_password", "app_password", "backup_password", "backup_key", "passphrase"} {
+	for _, file := range []string{"superuser_password", "owner_password", "app_login", "metrics_password", "readonly_password", "backup_password", "backup_key", "passphrase"} {
 		content, err := os.ReadFile(filepath.Join(SecretsDir(state, "dev"), file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		secret := strings.TrimSpace(string(content))
+		lines := strings.Fields(string(content))
+		secret := lines[len(lines)-1]
 		for _, args := range r.resources {
 			if inputs := fmt.Sprint(withoutSecrets(resource.NewObjectProperty(args.Inputs))); strings.Contains(inputs, secret) {
 				t.Errorf("%s is in the inputs of %s", file, args.Name)

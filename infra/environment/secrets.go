@@ -10,6 +10,8 @@ import (
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"bookshelf/infra/credentials"
 )
 
 // secretsPath is where a container finds its secrets.
@@ -69,16 +71,18 @@ func (e *environment) newSecrets() (*Secrets, error) {
 		volume      **docker.Volume
 	}{
 		{"database", databaseUser, map[string]string{
-			"superuser_password": e.credentials.Superuser,
-			"owner_password":     e.credentials.Owner,
-			"app_password":       e.credentials.App,
-			"roles.sql":          rolesSQL,
-			"backup_password":    e.credentials.Backup,
-			"backup.sql":         backupSQL,
+			credentials.SuperuserFile: e.credentials.Superuser,
+			credentials.OwnerFile:     e.credentials.Owner,
+			credentials.AppFile:       e.credentials.App.Content(),
+			credentials.MetricsFile:   e.credentials.Metrics,
+			credentials.ReadOnlyFile:  e.credentials.ReadOnly,
+			credentials.BackupFile:    e.credentials.Backup,
+			"roles.sql":               rolesSQL,
+			"backup.sql":              backupSQL,
 		}, &s.Database},
 		{"backup", databaseUser, e.backupFiles(), &s.Backup},
-		{"migration", appUser, map[string]string{"db_password": e.credentials.Owner}, &s.Migration},
-		{"app", appUser, map[string]string{"db_password": e.credentials.App}, &s.App},
+		{"migration", appUser, map[string]string{passwordFile: e.credentials.Owner}, &s.Migration},
+		{"app", appUser, appFiles(e.credentials.App), &s.App},
 		{"edge", appUser, e.config.TLS.files, &s.Edge},
 	}
 	task := container{
@@ -106,9 +110,45 @@ func (e *environment) newSecrets() (*Secrets, error) {
 	return s, e.ctx.RegisterResourceOutputs(s, pulumi.Map{})
 }
 
+// The files of the two consumers that log in to the database.
+const (
+	passwordFile = "db_password" // DB_PASSWORD_FILE of the contract
+	loginFile    = "db_login"    // DB_LOGIN_FILE
+)
+
+// appFiles is what the service is given to log in with: as a login, and for a service that only takes a password, that.
+func appFiles(l credentials.Login) map[string]string {
+	return map[string]string{loginFile: databaseRole(l.Role) + "\n" + l.Password + "\n", passwordFile: l.Password}
+}
+
+// HandOver is where the distributing task takes the files of the database's secrets from, and with what content, by path: what has to be
+// replaced there when the secrets are.
+func HandOver(set credentials.Set) map[string]string {
+	files := map[string]string{
+		"database/" + credentials.SuperuserFile: set.Superuser,
+		"database/" + credentials.OwnerFile:     set.Owner,
+		"database/" + credentials.AppFile:       set.App.Content(),
+		"database/" + credentials.MetricsFile:   set.Metrics,
+		"database/" + credentials.ReadOnlyFile:  set.ReadOnly,
+		"database/" + credentials.BackupFile:    set.Backup,
+		"migration/" + passwordFile:             set.Owner,
+	}
+	for name, content := range appFiles(set.App) {
+		files["app/"+name] = content
+	}
+	return files
+}
+
+// UploadsPath is where the distributing task finds what it is given.
+const UploadsPath = "/uploads"
+
+// databaseRole is the name of a role on the server.
+func databaseRole(suffix string) string { return project + "_" + suffix }
+
 // secretsGeneration changes whenever the database's secrets or roles.sql do. A hash gives nothing away: what it hashes is random.
 func (e *environment) secretsGeneration() string {
-	return generation(e.credentials.Superuser, e.credentials.Owner, e.credentials.App, e.credentials.Backup, rolesSQL, backupSQL)
+	return generation(e.credentials.Superuser, e.credentials.Owner, e.credentials.App.Content(), e.credentials.Metrics,
+		e.credentials.ReadOnly, e.credentials.Backup, rolesSQL, backupSQL)
 }
 
 func generation(parts ...string) string {
@@ -118,7 +158,7 @@ func generation(parts ...string) string {
 
 // upload is a file below /uploads of the distributing task.
 func upload(path string, content pulumi.StringInput) docker.ContainerUploadArgs {
-	return docker.ContainerUploadArgs{File: pulumi.String("/uploads/" + path), Content: content.ToStringOutput(), Permissions: pulumi.String("0400")}
+	return docker.ContainerUploadArgs{File: pulumi.String(UploadsPath + "/" + path), Content: content.ToStringOutput(), Permissions: pulumi.String("0400")}
 }
 
 // newVolume declares a volume. Every input of a volume forces replacement, which would lose what is on it: they are constant.

@@ -16,6 +16,9 @@ type Service struct {
 	VersionHeader string `json:"version_header"`
 	// Environment is added to that of the contract.
 	Environment map[string]string `json:"environment"`
+	// LoginFile says that the service takes DB_LOGIN_FILE, so that its login can change while it runs. One that does not is given a user
+	// that stays the same, and its password.
+	LoginFile bool `json:"login_file"`
 	// Smoke are paths that each new replica must answer with 200 before it is given traffic, /readyz aside.
 	Smoke []string `json:"smoke"`
 	// Credential says how the service itself makes what it wants to see from the probe, nil where it wants nothing.
@@ -42,6 +45,7 @@ type Credential struct {
 const bookService = `{
   "version_header": "X-Bookshelf-Version",
   "environment": {"AUTH": "required", "TRUSTED_PROXIES": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16", "HTTP_REQUEST_TIMEOUT": "12s"},
+  "login_file": true,
   "smoke": ["/version"],
   "credential": {
     "issue": ["token", "create", "--scopes", "books:read,books:write", "--expires", "24h", "release-{{run}}"],

@@ -39,6 +39,8 @@ type Slot struct {
 	LogLevel      string            `json:"log_level"`
 	ShutdownGrace Duration          `json:"shutdown_grace"`
 	Environment   map[string]string `json:"environment,omitempty"`
+	// LoginFile says that the service reads its login from a file at every new connection, see Service.
+	LoginFile bool `json:"login_file,omitempty"`
 	// Retired says that its containers are stopped and kept for a look. Replicas then counts those that there are.
 	Retired bool `json:"retired,omitempty"`
 }
@@ -90,6 +92,7 @@ func (c Config) Fill(image string, replicas int) Slot {
 	return Slot{
 		Image: image, Replicas: replicas,
 		App: c.App, LogLevel: c.LogLevel, ShutdownGrace: Duration(c.ShutdownGrace), Environment: c.Service.Environment,
+		LoginFile: c.Service.LoginFile,
 	}
 }
 

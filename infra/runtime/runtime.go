@@ -125,6 +125,9 @@ type Platform interface {
 	Logs(ctx context.Context, env Environment, options LogOptions, stdout, stderr io.Writer) error
 	// Entrypoint is the program that an instance was started with, without its arguments.
 	Entrypoint(ctx context.Context, id string) ([]string, error)
+	// Rerun runs a task that has ended once more, with files of its own replaced first, and returns when it has ended again; the files are
+	// named by absolute path. An exit code other than 0 is an error.
+	Rerun(ctx context.Context, id string, files map[string][]byte) error
 	// Exec runs a command in an instance and returns its exit code.
 	Exec(ctx context.Context, id string, command []string, stdin io.Reader, stdout, stderr io.Writer) (int, error)
 }

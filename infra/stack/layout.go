@@ -72,6 +72,11 @@ func (l Layout) VerifiedDir(name string) string { return filepath.Join(l.dir(nam
 // HistoryDir is the folder with the reports of an environment's releases, a folder each.
 func (l Layout) HistoryDir(name string) string { return filepath.Join(l.dir(name), "releases") }
 
+// MetricsFile is where the ages of an environment's secrets are left, in Prometheus' text format.
+func (l Layout) MetricsFile(name string) string {
+	return filepath.Join(l.dir(name), "metrics", "secrets.prom")
+}
+
 // JournalFile is where a release that is under way is noted.
 func (l Layout) JournalFile(name string) string { return filepath.Join(l.dir(name), "release.json") }
 

@@ -71,7 +71,7 @@ func TestTheSourcesOfTheLastReleaseAreThoseOfItsCommit(t *testing.T) {
 
 func TestOnlyOneThingIsBuilt(t *testing.T) {
 	t.Parallel()
-	for _, o := range []options{{edge: true}, {source: "x", version: "y"}} {
+	for _, o := range []options{{support: "edge"}, {source: "x", version: "y"}} {
 		if _, err := o.takeLast(t.Context(), t.TempDir(), t.TempDir()); err == nil {
 			t.Errorf("%+v is built at the last release", o)
 		}

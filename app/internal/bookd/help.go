@@ -6,7 +6,7 @@ Serves the API on HTTP_ADDR, and metrics and profiles on ADMIN_ADDR, until SIGTE
 goes on for SHUTDOWN_GRACE, requests in flight are finished, and the process ends, all within SHUTDOWN_TIMEOUT. A second
 signal ends it at once. The schema must be in place: see bookd migrate.
 
-Needs DB_HOST, DB_NAME and DB_USER.
+Needs DB_HOST, DB_NAME, and DB_USER or DB_LOGIN_FILE.
 
 Example:
   DB_HOST=localhost DB_NAME=bookshelf DB_USER=bookshelf_app DB_PASSWORD_FILE=/run/secrets/db_password bookd serve`
@@ -16,7 +16,7 @@ const migrateHelp = `Usage: bookd migrate
 Brings the database schema to what this version needs. May be repeated, and may run twice at once. DB_USER must own the
 database; the role DATABASE_app must exist, and is granted the use of the tables.
 
-Needs DB_HOST, DB_NAME and DB_USER.
+Needs DB_HOST, DB_NAME, and DB_USER or DB_LOGIN_FILE.
 
 Example:
   DB_HOST=localhost DB_NAME=bookshelf DB_USER=bookshelf_owner DB_PASSWORD_FILE=/run/secrets/owner_password bookd migrate`
@@ -25,7 +25,7 @@ const importHelp = `Usage: bookd import [FLAGS] FILE|-
 
 Imports books from CSV with a header or from JSON lines. bookd import -h lists the flags.
 
-Needs DB_HOST, DB_NAME and DB_USER.
+Needs DB_HOST, DB_NAME, and DB_USER or DB_LOGIN_FILE.
 
 Example:
   DB_HOST=localhost DB_NAME=bookshelf DB_USER=bookshelf_app bookd import books.csv`

@@ -201,7 +201,9 @@ func databaseOptions(c config.Database, application string) postgres.Options {
 		User:            c.User,
 		Password:        c.Password.Reveal(),
 		PasswordFile:    c.PasswordFile,
+		LoginFile:       c.LoginFile,
 		SSLMode:         c.SSLMode,
+		SSLRootCert:     c.SSLRootCert,
 		ApplicationName: application,
 		MaxConns:        int32(c.MaxConns), // config has checked the range
 		ConnectTimeout:  c.ConnectTimeout,

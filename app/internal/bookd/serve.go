@@ -40,6 +40,7 @@ func (p program) serve(ctx context.Context) error {
 	options.StatementTimeout = cfg.HTTP.RequestTimeout + statementReserve
 	metrics := telemetry.NewMetrics(buildinfo.Get())
 	options.ObserveRead = metrics.LookedUp
+	options.ObserveLogin = func(user string) { logger.Info("new connections to the database log in anew", "user", user) }
 	tracing, err := startTracing(ctx, cfg.Tracing, logger)
 	if err != nil {
 		return err

@@ -56,10 +56,12 @@ type Database struct {
 	Host           string // name, address, or absolute path of a directory with a socket
 	Port           int
 	Name           string
-	User           string
+	User           string // empty when LoginFile is used
 	Password       Secret
 	PasswordFile   string // read again at each new connection; empty when Password is used
+	LoginFile      string // user and password, in their place; read again at each new connection
 	SSLMode        string // as in libpq
+	SSLRootCert    string // PEM file; empty for the system's authorities
 	MaxConns       int
 	ConnectTimeout time.Duration
 }
@@ -181,9 +183,9 @@ func (b *binder) database(c *Database) {
 	integer(b, &c.Port, "DB_PORT", 5432, 1, 65535)
 	// PostgreSQL cuts longer identifiers to 63 bytes without an error, which would connect to something else.
 	b.required(&c.Name, "DB_NAME", 63)
-	b.required(&c.User, "DB_USER", 63)
-	b.secret(&c.Password, &c.PasswordFile, "DB_PASSWORD")
+	b.login(c)
 	b.oneOf(&c.SSLMode, "DB_SSLMODE", "prefer", "disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+	b.rootCert(c)
 	integer(b, &c.MaxConns, "DB_MAX_CONNS", 10, 1, 1000)
 	// Shorter than the default time-out of a request, so that an unreachable server is told from a slow one.
 	b.duration(&c.ConnectTimeout, "DB_CONNECT_TIMEOUT", 3*time.Second, time.Millisecond, time.Minute)

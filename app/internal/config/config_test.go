@@ -60,17 +60,42 @@ func TestLoadWithRequiredVariablesOnly(t *testing.T) {
 	}
 }
 
-func TestLoadTakesEveryVariable(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(file, []byte("s3cret\n"), 0o600); err != nil {
+// secretFile is a file with such content.
+func secretFile(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+func TestALoginFileStandsForUserAndPassword(t *testing.T) {
+	t.Parallel()
+	file := secretFile(t, "app\ns3cret\n")
+	for name, load := range map[string]func(Lookup) (Config, error){"serve": Load, "maintenance": LoadMaintenance} {
+		got, err := load(environment(map[string]string{"DB_HOST": "db", "DB_NAME": "bookshelf", "DB_LOGIN_FILE": file}))
+		if err != nil || got.Database.LoginFile != file || got.Database.User != "" {
+			t.Errorf("%s: %+v, %v", name, got.Database, err)
+		}
+	}
+	empty := secretFile(t, "\n")
+	for file, want := range map[string]string{"": "DB_LOGIN_FILE: is set but empty", empty: "DB_LOGIN_FILE: read the database login: " + empty + " is empty"} {
+		_, err := Load(environment(map[string]string{"DB_HOST": "db", "DB_NAME": "bookshelf", "DB_LOGIN_FILE": file}))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", file, err, want)
+		}
+	}
+}
+
+func TestLoadTakesEveryVariable(t *testing.T) {
+	t.Parallel()
+	file := secretFile(t, "s3cret\n")
 	set := map[string]string{
 		"HTTP_ADDR": "127.0.0.1:0", "ADMIN_ADDR": "[::1]:0", "HTTP_READ_HEADER_TIMEOUT": "1s", "HTTP_READ_TIMEOUT": "2s",
 		"HTTP_WRITE_TIMEOUT": "4s", "HTTP_IDLE_TIMEOUT": "5s", "HTTP_REQUEST_TIMEOUT": "3s", "READY_TIMEOUT": "6s",
 		"MAX_BODY_BYTES": "2048", "MAX_HEADER_BYTES": "8192", "DB_HOST": "/run/postgresql", "DB_PORT": "5433", "DB_NAME": "n",
-		"DB_USER": "u", "DB_PASSWORD_FILE": file, "DB_SSLMODE": "verify-full", "DB_MAX_CONNS": "3", "DB_CONNECT_TIMEOUT": "7s",
+		"DB_USER": "u", "DB_PASSWORD_FILE": file, "DB_SSLMODE": "verify-full", "DB_SSLROOTCERT": file, "DB_MAX_CONNS": "3", "DB_CONNECT_TIMEOUT": "7s",
 		"SHUTDOWN_GRACE": "0s", "SHUTDOWN_TIMEOUT": "1m", "LOG_LEVEL": "warn", "AUTH": "public-read",
 		"RATE_LIMIT_ADDRESS": "600/1m0s", "RATE_LIMIT_TOKEN": "10/1s", "TRUSTED_PROXIES": "10.0.0.0/8,::1/128",
 		"CORS_ORIGINS":    "https://a.example,http://localhost:8000",
@@ -100,10 +125,7 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 
 func TestLoadRefuses(t *testing.T) {
 	t.Parallel()
-	empty := filepath.Join(t.TempDir(), "empty")
-	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	empty, login := secretFile(t, "\n"), secretFile(t, "app\ns3cret\n")
 	tests := map[string]struct {
 		set  map[string]string
 		want string
@@ -137,6 +159,9 @@ func TestLoadRefuses(t *testing.T) {
 		"a size too small":             {map[string]string{"MAX_BODY_BYTES": "1"}, "MAX_BODY_BYTES: must be from 1024 to 67108864, is 1"},
 		"a number beyond 64 bits":      {map[string]string{"DB_MAX_CONNS": "99999999999999999999"}, "DB_MAX_CONNS: must be a whole number"},
 		"port 0 of the database":       {map[string]string{"DB_PORT": "0"}, "DB_PORT: must be from 1 to 65535, is 0"},
+		"a login beside a user":        {map[string]string{"DB_LOGIN_FILE": login}, "DB_USER: must not be set together with DB_LOGIN_FILE"},
+		"authorities nobody asks for":  {map[string]string{"DB_SSLROOTCERT": login}, `DB_SSLROOTCERT: has no effect while DB_SSLMODE is "prefer"`},
+		"authorities that are missing": {map[string]string{"DB_SSLMODE": "verify-ca", "DB_SSLROOTCERT": "/no/ca.crt"}, "DB_SSLROOTCERT: open /no/ca.crt"},
 		"white space in a name":        {map[string]string{"DB_NAME": "book shelf"}, "DB_NAME: must not contain white space"},
 		"a name PostgreSQL would cut":  {map[string]string{"DB_USER": strings.Repeat("x", 64)}, "DB_USER: must not be longer than 63 bytes, has 64"},
 		"an unknown TLS mode":          {map[string]string{"DB_SSLMODE": "on"}, "DB_SSLMODE: must be one of disable, allow, prefer"},

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -22,18 +21,24 @@ type Options struct {
 	Host string // a name, an address, or an absolute path: the directory of a Unix socket
 	Port uint16
 	Name string // of the database
-	User string
+	User string // not with LoginFile
 
 	// PasswordFile is read at every new connection, so that a rotated password needs no restart; line ends at its end do
-	// not count. At most one of Password and PasswordFile may be set.
+	// not count. At most one of Password, PasswordFile and LoginFile may be set.
 	PasswordFile string
 	Password     string
+	// LoginFile holds two lines, the user and its password, and is read like PasswordFile. When either file changes,
+	// connections of the former login end within a second of being idle.
+	LoginFile string
+	// ObserveLogin is called with the user when the pool of a Store goes over to another login. nil: nobody wants to know.
+	ObserveLogin func(user string)
 
 	SSLMode         string // as libpq's sslmode: disable, allow, prefer (when ""), require, verify-ca, verify-full
+	SSLRootCert     string // PEM file with the authorities that the server's certificate may be of; "": the system's
 	ApplicationName string // shown in pg_stat_activity and in the server's log
 
 	MaxConns         int32         // 0: the larger of 4 and the number of CPUs
-	MaxConnLifetime  time.Duration // 0: 1 h; after a rotation no connection of the old password lives longer
+	MaxConnLifetime  time.Duration // 0: 1 h
 	MaxConnIdleTime  time.Duration // 0: 30 min
 	ConnectTimeout   time.Duration // 0: 5 s; for one attempt to connect
 	StatementTimeout time.Duration // 0: none; the server ends a statement that takes longer
@@ -55,7 +60,7 @@ const defaultConnectTimeout = 5 * time.Second
 func (o Options) validate() error {
 	var problems []error
 	for _, part := range []struct{ name, value string }{{"host", o.Host}, {"name", o.Name}, {"user", o.User}} {
-		if part.value == "" {
+		if part.value == "" && (part.name != "user" || o.LoginFile == "") {
 			problems = append(problems, fmt.Errorf("the database's %s is not set", part.name))
 		}
 	}
@@ -64,6 +69,9 @@ func (o Options) validate() error {
 	}
 	if o.Password != "" && o.PasswordFile != "" {
 		problems = append(problems, errors.New("the database's password and its file are both set"))
+	}
+	if o.LoginFile != "" && (o.User != "" || o.Password != "" || o.PasswordFile != "") {
+		problems = append(problems, errTwoLogins)
 	}
 	return errors.Join(problems...)
 }
@@ -78,9 +86,13 @@ func (o Options) poolConfig() (*pgxpool.Config, error) {
 	if sslMode == "" {
 		sslMode = "prefer"
 	}
-	cfg, err := pgxpool.ParseConfig(keywords(map[string]string{
+	words := map[string]string{
 		"host": o.Host, "port": strconv.Itoa(int(o.Port)), "dbname": o.Name, "user": o.User, "sslmode": sslMode,
-	}))
+	}
+	if o.SSLRootCert != "" {
+		words["sslrootcert"] = o.SSLRootCert
+	}
+	cfg, err := pgxpool.ParseConfig(keywords(words))
 	if err != nil {
 		return nil, fmt.Errorf("configure the connection to database %s: %w", o.Name, err)
 	}
@@ -104,12 +116,8 @@ func (o Options) poolConfig() (*pgxpool.Config, error) {
 	if o.MaxConnIdleTime > 0 {
 		cfg.MaxConnIdleTime = o.MaxConnIdleTime
 	}
-	if o.PasswordFile != "" {
-		cfg.BeforeConnect = func(_ context.Context, conn *pgx.ConnConfig) error {
-			password, err := readPassword(o.PasswordFile)
-			conn.Password = password
-			return err
-		}
+	if o.inFiles() {
+		cfg.BeforeConnect = o.beforeConnect
 	}
 	return cfg, nil
 }
@@ -125,18 +133,6 @@ func (o Options) pool(ctx context.Context) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
 	}
 	return pool, nil
-}
-
-func readPassword(path string) (string, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("read the database password: %w", err)
-	}
-	password := strings.TrimRight(string(content), "\r\n")
-	if password == "" {
-		return "", fmt.Errorf("read the database password: %s is empty", path)
-	}
-	return password, nil
 }
 
 // keywords writes a connection string of key = 'value' pairs (libpq manual, section "Keyword/Value Connection Strings").

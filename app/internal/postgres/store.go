@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,20 +18,33 @@ type Store struct {
 	opts  Options
 	pool  *pgxpool.Pool
 	reads *reads
+	// stopFollowing ends the watch over the login's files.
+	stopFollowing func()
 }
 
 // Open prepares a store with the login of opts. It does not wait for the server: the service may start before its
 // database, and Ready tells when it is there.
 func Open(ctx context.Context, opts Options) (*Store, error) {
+	// Before there is a connection: none can be of an earlier login. Where it cannot be read yet, there is none to follow.
+	first, _ := opts.login()
 	pool, err := opts.pool(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{opts: opts, pool: pool, reads: newReads(pool, opts.ObserveRead)}, nil
+	s := &Store{opts: opts, pool: pool, reads: newReads(pool, opts.ObserveRead), stopFollowing: func() {}}
+	if opts.inFiles() {
+		done := make(chan struct{})
+		s.stopFollowing = sync.OnceFunc(func() { close(done) })
+		go opts.followLogin(pool, first, done)
+	}
+	return s, nil
 }
 
 // Close waits for the connections in use and closes all.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() {
+	s.stopFollowing()
+	s.pool.Close()
+}
 
 // Pool returns a snapshot of the connection pool's counters.
 func (s *Store) Pool() *pgxpool.Stat { return s.pool.Stat() }

@@ -227,6 +227,13 @@ func TestOpenRefusesOptionsThatCannotWork(t *testing.T) {
 		"two passwords": {
 			postgres.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", PasswordFile: "f"}, []string{"both set"},
 		},
+		"a login beside a user": {
+			postgres.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", LoginFile: "f"}, []string{"in a file"},
+		},
+		"authorities that are not there": {
+			postgres.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", SSLMode: "verify-full", SSLRootCert: "/no/ca.crt"},
+			[]string{"/no/ca.crt"},
+		},
 		"an unknown SSL mode": {
 			postgres.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", SSLMode: "maybe"}, []string{"sslmode"},
 		},

@@ -36,7 +36,7 @@ for the token in the history of books; ID is the part of it that is not secret, 
   --all             list revoked and expired tokens as well
   --json            print JSON
 
-Needs DB_HOST, DB_NAME and DB_USER.
+Needs DB_HOST, DB_NAME, and DB_USER or DB_LOGIN_FILE.
 
 Example:
   DB_HOST=localhost DB_NAME=bookshelf DB_USER=bookshelf_app bookd token create --scopes books:read,books:write importer`

@@ -138,6 +138,9 @@ func printStatus(w io.Writer, status delivery.Status) {
 	for _, problem := range status.Problems {
 		fmt.Fprintln(w, "problem:", problem)
 	}
+	for _, secret := range status.Secrets {
+		fmt.Fprintf(w, "secrets of the %s: %s\n", secret.Name, ageWords(secret))
+	}
 	if v := status.Verified; v != nil {
 		fmt.Fprintf(w, "verified on %s: %s, signed with %s\n", v.VerifiedAt.Format(time.RFC3339), v.Image, v.Signer)
 	}
@@ -146,6 +149,15 @@ func printStatus(w io.Writer, status delivery.Status) {
 	} else {
 		fmt.Fprintf(w, "next: %s\n", status.Next)
 	}
+}
+
+// ageWords says how old a secret is, and whether it may be.
+func ageWords(s delivery.SecretStatus) string {
+	words := "since " + s.Made.Format(time.RFC3339)
+	if s.Overdue {
+		words += fmt.Sprintf(", overdue by %.0f h: `deliver rotate`", (s.AgeSeconds-s.MaxSeconds)/3600)
+	}
+	return words
 }
 
 func (d *deliver) logsCommand() *cobra.Command {

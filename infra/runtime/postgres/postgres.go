@@ -5,6 +5,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -43,8 +44,28 @@ func (c *Client) Query(ctx context.Context, statement string) ([]string, error) 
 	return strings.Fields(out.String()), nil
 }
 
-// run runs a program in the database's container.
+// ErrRefused says that the server did not accept who wanted to log in.
+var ErrRefused = errors.New("the login was refused")
+
+// Login reports whether the server accepts a role with a password, on the way that the service takes.
+func (c *Client) Login(ctx context.Context, role, password string) (accepted bool, err error) {
+	// The password comes by standard input: a command line is for everybody to see.
+	const script = `read -r PGPASSWORD; export PGPASSWORD PGHOST=127.0.0.1; exec psql --no-psqlrc --quiet --tuples-only --command='SELECT 1' --username="$1" --dbname="$2"`
+	err = c.exec(ctx, []string{"sh", "-c", script, "login", role, c.env.Project}, strings.NewReader(password+"\n"), io.Discard)
+	if errors.Is(err, ErrRefused) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// run runs a program in the database's container, as the administrator.
 func (c *Client) run(ctx context.Context, program string, arguments []string, stdin io.Reader, stdout io.Writer) error {
+	script := `export PGPASSWORD=$(cat /run/secrets/superuser_password) PGHOST=127.0.0.1 PGUSER=postgres; exec ` + program + ` "$@"`
+	return c.exec(ctx, append([]string{"sh", "-c", script, program}, arguments...), stdin, stdout)
+}
+
+// exec runs a command in the database's container.
+func (c *Client) exec(ctx context.Context, command []string, stdin io.Reader, stdout io.Writer) error {
 	instances, err := c.platform.Instances(ctx, c.env)
 	if err != nil {
 		return err
@@ -54,12 +75,15 @@ func (c *Client) run(ctx context.Context, program string, arguments []string, st
 			continue
 		}
 		var complaint limited
-		script := `export PGPASSWORD=$(cat /run/secrets/superuser_password) PGHOST=127.0.0.1 PGUSER=postgres; exec ` + program + ` "$@"`
-		code, err := c.platform.Exec(ctx, instance.ID, append([]string{"sh", "-c", script, program}, arguments...), stdin, stdout, &complaint)
-		if err == nil && code != 0 {
-			err = fmt.Errorf("%s ended with exit code %d: %s", program, code, complaint.String())
+		code, err := c.platform.Exec(ctx, instance.ID, command, stdin, stdout, &complaint)
+		switch {
+		case err != nil || code == 0:
+			return err
+		case strings.Contains(complaint.String(), "authentication failed for user"), strings.Contains(complaint.String(), "is not permitted to log in"):
+			return fmt.Errorf("%w: %s", ErrRefused, strings.TrimSpace(complaint.String()))
+		default:
+			return fmt.Errorf("%s ended with exit code %d: %s", command[3], code, complaint.String())
 		}
-		return err
 	}
 	return fmt.Errorf("the database of %s does not run", c.env.Name)
 }
