@@ -145,6 +145,10 @@ client: need-go ## write the Go client in app/client anew, from the API's descri
 	@$(RUN) ./install oapi-codegen
 	@cd app/client && ../../$(BIN)/oapi-codegen -config oapi-codegen.yaml -o client.gen.go ../internal/httpapi/openapi.yaml
 
+.PHONY: observability
+observability: need-go ## write rules, dashboards and their pages anew, from the telemetry contracts and the alerts
+	@GOWORK=off go run -C infra/observability/generate .
+
 .PHONY: lint
 lint: need-go ## run the linter alone
 	@$(RUN) ./check lint

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/version"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,7 +75,7 @@ func (c checker) format(ctx context.Context) (string, error) {
 }
 
 // goLines: one Go version for everybody, or a module would build here and not there. A pinned tool's module may ask for
-// more: its authors decide what it needs.
+// more: its authors decide what it needs. So may a module beside the workspace: what it requires can ask for it.
 func (c checker) goLines(context.Context) (string, error) {
 	wanted, err := goLine(filepath.Join(c.root, "go.work"))
 	if err != nil {
@@ -86,12 +87,15 @@ func (c checker) goLines(context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if line != wanted {
+		if line != wanted && (m.Workspace || version.Compare(goVersion(line), goVersion(wanted)) < 0) {
 			fmt.Fprintf(&complaint, "%s/go.mod says %q and go.work %q\n", m.Name, line, wanted)
 		}
 	}
 	return complaint.String(), nil
 }
+
+// goVersion is the version that a go line names, as package version writes it.
+func goVersion(line string) string { return "go" + strings.TrimSpace(strings.TrimPrefix(line, "go ")) }
 
 // goLine returns the go line of a go.mod or go.work, as it is written.
 func goLine(file string) (string, error) {

@@ -105,6 +105,17 @@ func TestAModuleMayBeHeldAtTheVersionThatIsRequired(t *testing.T) {
 	}
 }
 
+func TestAModuleBesideTheWorkspaceMayAskForANewerGoOnly(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{"go 1.26.7": "", "go 1.27.0": "", "go 1.25.9": `beside/go.mod says "go 1.25.9" and go.work "go 1.26.0"`} {
+		c := repository(t, map[string]string{"beside/go.mod": "module example.org/beside\n\n" + line + "\n"})
+		c.modules = append(c.modules, modules.Module{Name: "beside", Dir: filepath.Join(c.root, "beside")})
+		if complaint, err := c.goLines(t.Context()); err != nil || strings.TrimSpace(complaint) != want {
+			t.Errorf("%s: %q, %v; want %q", line, complaint, err, want)
+		}
+	}
+}
+
 func TestIgnoredAndDeletedFilesAreNotChecked(t *testing.T) {
 	t.Parallel()
 	c := repository(t, map[string]string{".gitignore": "/built/\n", "built/bad.go": "pakkage", "gone.go": "package gone\n"})

@@ -1,5 +1,5 @@
 // Command check runs the static checks of every module and says in one line per check how it went: format, vet, lint,
-// tidy modules, one go line everywhere, no left-over replacement, shell scripts, workflows, the generated client; and the pipeline's generated code where
+// tidy modules, one go line everywhere, no left-over replacement, shell scripts, workflows, the generated client, rules and dashboards; and the pipeline's generated code where
 // DAGGER_SCHEMA names the engine's schema.
 //
 //	GOWORK=off go run -C tools ./check [NAME…]
@@ -77,6 +77,7 @@ func (c checker) all() []check {
 		{"scripts", c.scripts},
 		{"workflows", c.workflows},
 		{"client", c.client},
+		{"observability", c.observability},
 		{"vet", c.vet},
 		{"tidy", c.tidy},
 		{"lint", c.lint},

@@ -138,6 +138,10 @@ func newServer(
 		func() float64 { open, _ := api.Connections(); return float64(open) })
 	metrics.Func("bookd_connections_refused_total", "Connections closed at once because too many were open.",
 		telemetry.Counter, func() float64 { _, refused := api.Connections(); return float64(refused) })
+	metrics.Func("bookd_connections_limit", "Connections of the API that may be open at the same time.",
+		telemetry.Gauge, func() float64 { return float64(cfg.HTTP.MaxConnections) })
+	metrics.Func("bookd_active_requests_limit", "Requests that may be answered at the same time, probes aside.",
+		telemetry.Gauge, func() float64 { return float64(cfg.HTTP.MaxInFlight) })
 	s := &server{
 		cfg: cfg, logger: logger, store: store, cache: cache, api: api, tokens: tokens, tracing: tracing,
 		apiListener: apiListener, adminListener: adminListener,

@@ -138,7 +138,7 @@ func logResults(logger *slog.Logger, results []*goose.MigrationResult, err error
 	}
 	for _, r := range results {
 		logger.Info("migration applied",
-			"version", r.Source.Version, "file", r.Source.Path, "direction", r.Direction, "duration", r.Duration)
+			"version", r.Source.Version, "file", r.Source.Path, "direction", r.Direction, "duration", r.Duration.Seconds())
 	}
 	if err == nil && len(results) == 0 {
 		logger.Info("schema is up to date")

@@ -37,6 +37,7 @@ var (
 	stateErrDesc  = describe("edge_state_errors", "How often the state could not be read or kept since the start.")
 	leaseDesc     = describe("edge_lease", "Whether the weights are leased.")
 	expiryDesc    = describe("edge_certificate_expiry_timestamp_seconds", "When the served certificate of a host expires.", "host")
+	lifetimeDesc  = describe("edge_certificate_lifetime_seconds", "How long the served certificate of a host is valid in all; 0 for none.", "host")
 	failingDesc   = describe("edge_certificate_failing", "Whether the last attempt to get a host's certificate failed.", "host")
 	lastFailDesc  = describe("edge_certificate_last_failure_timestamp_seconds", "When an attempt to get a host's certificate failed last; 0 for never.", "host")
 	obtainedTotal = describe("edge_certificate_obtained_total", "Certificates of a host that were obtained since the start.", "host")
@@ -137,12 +138,14 @@ func (c *certificates) metrics(out chan<- prometheus.Metric) {
 		gauge(lastFailDesc, seconds(host.failedAt))
 		out <- prometheus.MustNewConstMetric(obtainedTotal, prometheus.CounterValue, float64(host.obtained), name)
 		var expires time.Time
+		var lifetime time.Duration
 		for _, cert := range caddytls.AllMatchingCertificates(name) {
 			if cert.Leaf != nil && cert.Leaf.NotAfter.After(expires) {
-				expires = cert.Leaf.NotAfter
+				expires, lifetime = cert.Leaf.NotAfter, cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)
 			}
 		}
 		gauge(expiryDesc, seconds(expires))
+		gauge(lifetimeDesc, lifetime.Seconds())
 	}
 }
 

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/rulefmt"
+
+	"bookshelf/infra/observability/generate/alerts"
+	"bookshelf/infra/observability/generate/contract"
+	"bookshelf/infra/observability/generate/objectives"
+)
+
+// objectivesFile is what the service promises.
+const objectivesFile = "app/internal/telemetry/objectives.yaml"
+
+// generate returns every file by its path below root. A rule that uses what no contract has is an error.
+func generate(root string) (map[string][]byte, error) {
+	set, err := contract.Load(root)
+	if err != nil {
+		return nil, err
+	}
+	classes, err := objectives.Load(filepath.Join(root, filepath.FromSlash(objectivesFile)), set.App)
+	if err != nil {
+		return nil, err
+	}
+	groups := alerts.Groups(set)
+	files := map[string][]byte{}
+	promised := objectives.Rules(classes)
+	var rules []rulefmt.RuleGroup
+	for _, g := range groups {
+		rules = append(rules, g.Rules())
+	}
+	if err := checkRules(set, slices.Concat(promised, rules)); err != nil {
+		return nil, err
+	}
+	if files["infra/observability/rules/objectives.yml"], err = alerts.Marshal(promised, objectivesFile); err != nil {
+		return nil, err
+	}
+	if files["infra/observability/rules/alerts.yml"], err = alerts.Marshal(rules, "infra/observability/generate/alerts"); err != nil {
+		return nil, err
+	}
+	files["docs/telemetry.md"] = telemetryPage(set)
+	files["docs/alerts.md"] = alertsPage(append(groups, objectives.Group()), classes)
+	return files, nil
+}
+
+// checkRules looks up every name that a rule uses. What rules record may be used by all.
+func checkRules(set *contract.Set, groups []rulefmt.RuleGroup) error {
+	var problems []error
+	for _, g := range groups {
+		for _, r := range g.Rules {
+			if r.Record != "" {
+				set.Record(r.Record)
+			}
+		}
+	}
+	for _, g := range groups {
+		for _, r := range g.Rules {
+			if err := set.Check(r.Expr); err != nil {
+				problems = append(problems, fmt.Errorf("%s%s: %w", r.Alert, r.Record, err))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}

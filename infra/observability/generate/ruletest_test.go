@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/promql/promqltest"
+	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+// world is what Prometheus would have scraped: series with their values, in the notation of Prometheus' own rule tests.
+type world map[string]string
+
+// with returns the world with some series changed; a value of "" takes one away.
+func (w world) with(changes world) world {
+	changed := maps.Clone(w)
+	maps.Copy(changed, changes)
+	maps.DeleteFunc(changed, func(_, values string) bool { return values == "" })
+	return changed
+}
+
+// load writes it as a command of promqltest, with a sample every step.
+func (w world) load(step time.Duration) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "load %s\n", step)
+	for _, series := range slices.Sorted(maps.Keys(w)) {
+		fmt.Fprintf(&b, "  %s %s\n", series, w[series])
+	}
+	return b.String()
+}
+
+// firing is an alert that fires, with what its receiver would read.
+type firing struct {
+	name, summary string
+	labels        labels.Labels
+}
+
+// watch evaluates the rule files on a world as Prometheus does, every step for so long, and returns what fired at each moment.
+func watch(t *testing.T, w world, step, length time.Duration, files ...string) map[time.Duration][]firing {
+	t.Helper()
+	storage := promqltest.LoadedStorage(t, w.load(step), func(o *tsdb.Options) {
+		// What rules record at the beginning comes after what was scraped until the end.
+		o.MinBlockDuration = (100 * 24 * time.Hour).Milliseconds()
+		o.MaxBlockDuration = o.MinBlockDuration
+	})
+	engine := promqltest.NewTestEngine(t, false, 5*time.Minute, 1_000_000)
+	manager := rules.NewManager(&rules.ManagerOptions{
+		QueryFunc: rules.EngineQueryFunc(engine, storage), AppendableV2: storage, Queryable: storage, Context: t.Context(),
+		Logger: slog.New(slog.DiscardHandler), NotifyFunc: func(_ context.Context, _ string, _ ...*rules.Alert) {},
+		Parser: parser.NewParser(parser.Options{}),
+	})
+	var paths []string
+	for _, file := range files {
+		paths = append(paths, filepath.Join("..", "rules", file))
+	}
+	groups, problems := manager.LoadGroups(step, labels.EmptyLabels(), "", nil, false, paths...)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	fired := map[time.Duration][]firing{}
+	for at := time.Duration(0); at <= length; at += step {
+		for _, group := range groups {
+			group.Eval(t.Context(), time.Unix(0, 0).Add(at))
+			for _, rule := range group.Rules() {
+				if rule.Health() == rules.HealthBad {
+					t.Fatalf("%v: %s: %v", at, rule.Name(), rule.LastError())
+				}
+				if alert, ok := rule.(*rules.AlertingRule); ok {
+					for _, active := range alert.ActiveAlerts() {
+						if active.State == rules.StateFiring {
+							fired[at] = append(fired[at], firing{alert.Name(), active.Annotations.Get("summary"), active.Labels})
+						}
+					}
+				}
+			}
+		}
+	}
+	return fired
+}
+
+// names are those of the alerts that fire, the dead man's switch aside, each once.
+func names(list []firing) []string {
+	set := map[string]bool{}
+	for _, f := range list {
+		if f.name != "Watchdog" {
+			set[f.name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
