@@ -70,8 +70,6 @@ type backupSettings struct {
 	} `json:"repository"`
 }
 
-const day = 24 * time.Hour
-
 func (r *reader) backup(key string) Backup {
 	s := backupSettings{Full: Duration(7 * day), Diff: Duration(day), RetainFull: 2, RetainDiff: 7, Compress: "zst", MemoryMiB: 256, CPUs: "1"}
 	s.Repository.Type = RepositoryVolume

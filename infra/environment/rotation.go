@@ -12,9 +12,10 @@ import (
 // Rotation says how old secrets may become, 0 for as old as they like.
 type Rotation struct{ Database, Tokens time.Duration }
 
+const day = 24 * time.Hour
+
 // Limits of an age.
 const (
-	day    = 24 * time.Hour
 	minAge = time.Hour
 	maxAge = 3650 * day
 )
