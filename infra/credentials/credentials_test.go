@@ -39,8 +39,8 @@ func TestSecretFilesAreForTheirOwnerOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 6 {
-		t.Fatalf("want 6 files, have %d (%v)", len(entries), err)
+	if err != nil || len(entries) != 8 {
+		t.Fatalf("want 8 files, have %d (%v)", len(entries), err)
 	}
 	for _, entry := range entries {
 		info, err := entry.Info()
