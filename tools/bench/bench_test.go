@@ -48,6 +48,17 @@ func TestRatiosAreOfTheSameRound(t *testing.T) {
 	}
 }
 
+func TestWithoutAStatementTheLimitIsThatOfHTTP(t *testing.T) {
+	t.Parallel()
+	m := measurement{Service: []float64{400, 200}, HTTP: []float64{1000, 250}}
+	if got, want := m.ofLimit(), (spread{Median: 0.6, Min: 0.4, Max: 0.8}); !near(got, want) {
+		t.Errorf("of the limit: %+v, want %+v", got, want)
+	}
+	if got := m.ofPostgreSQL(); !near(got, spread{}) {
+		t.Errorf("of PostgreSQL: %+v, want nothing", got)
+	}
+}
+
 func near(a, b spread) bool {
 	return math.Abs(a.Median-b.Median)+math.Abs(a.Min-b.Min)+math.Abs(a.Max-b.Max) < 1e-9
 }

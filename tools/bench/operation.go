@@ -16,13 +16,14 @@ type operation struct {
 	name   string
 	target float64 // the ratio that is aimed at; 0 for none
 	ofPG   bool    // the target is one to PostgreSQL alone
+	cached bool    // the service answers from its read cache, so its limit is net/http alone
 	status int     // of the answer
 
 	method string
 	path   func(spec *loadSpec, r *rand.Rand) string
 	body   func(r *rand.Rand) string // nil for none
 
-	sql string // a script for pgbench; $books is the number of books
+	sql string // a script for pgbench; $books is the number of books; "" when cached
 }
 
 // columns and selectBook are those of app/internal/postgres.
@@ -46,6 +47,7 @@ func operations() []operation {
 	onBook := func(spec *loadSpec, r *rand.Rand) string {
 		return "/api/v1/books/" + strconv.Itoa(1+r.IntN(spec.Books))
 	}
+	onHotBook := func(_ *loadSpec, r *rand.Rand) string { return "/api/v1/books/" + strconv.Itoa(1+r.IntN(hotBooks)) }
 	draft := func(r *rand.Rand) string {
 		return fmt.Sprintf(`{"title":"Volume %d","authors":["Some Body","Another One"],"published_year":1984,`+
 			`"language":"en","description":%q}`, r.IntN(1_000_000), description)
@@ -57,6 +59,7 @@ func operations() []operation {
 SELECT ` + columns + ` FROM books WHERE id = :id;
 `,
 		},
+		{name: "get-cached", target: 0.8, cached: true, status: 200, method: "GET", path: onHotBook},
 		{
 			name: "list", target: 0.6, status: 200, method: "GET",
 			path: func(*loadSpec, *rand.Rand) string { return "/api/v1/books?limit=50" },
