@@ -35,6 +35,7 @@ const (
 	connections = 32 // of the load generator
 	poolSize    = 10 // the service's connections to PostgreSQL, as by default; pgbench has as many
 	books       = 100_000
+	hotBooks    = 10_000 // of them; they fit into the read cache as it is by default
 	coldStarts  = 5
 )
 
@@ -217,10 +218,11 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 	}
 	for _, op := range b.operations {
 		m := measured[op.Name]
-		spec := b.spec
-		spec.Operation, spec.Rate = op.Name, median(m.Service)/2
+		spec := op.spec(b.spec)
+		spec.Rate = median(m.Service) / 2
 		var half load.Result
-		if err := helper(ctx, "load", spec, &half); err != nil {
+		err := b.with(ctx, op, spec, func(_ *service, spec load.Spec) error { return helper(ctx, "load", spec, &half) })
+		if err != nil {
 			return nil, err
 		}
 		m.HalfRate = latency{PerSec: half.PerSec, P50: half.P50, P99: half.P99}
@@ -243,10 +245,12 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 // round measures an operation three times. Which of them comes first changes from round to round: what one leaves behind,
 // such as pages to write to the disk, must not always meet the same.
 func (b *bench) round(ctx context.Context, op operation, round int, bareAddr string, m *measurement) error {
-	spec := b.spec
-	spec.Operation = op.Name
+	spec := op.spec(b.spec)
 	parts := []func() error{
 		func() error {
+			if op.cached {
+				return nil
+			}
 			rate, err := b.db.pgbench(ctx, op.sql, poolSize, b.seconds, books)
 			m.PostgreSQL = append(m.PostgreSQL, rate)
 			return err
@@ -260,21 +264,7 @@ func (b *bench) round(ctx context.Context, op operation, round int, bareAddr str
 			return err
 		},
 		func() error {
-			before, err := b.service.usage()
-			if err != nil {
-				return err
-			}
-			var result load.Result
-			if err := helper(ctx, "load", spec, &result); err != nil {
-				return err
-			}
-			after, err := b.service.usage()
-			n := float64(result.Requests)
-			m.Service = append(m.Service, result.PerSec)
-			m.CPU = append(m.CPU, (after.cpu-before.cpu)/n)
-			m.Allocs = append(m.Allocs, (after.allocs-before.allocs)/n)
-			m.Bytes = append(m.Bytes, (after.bytes-before.bytes)/n)
-			return err
+			return b.with(ctx, op, spec, func(s *service, spec load.Spec) error { return loadService(ctx, s, spec, m) })
 		},
 	}
 	for i := range parts {
@@ -285,14 +275,61 @@ func (b *bench) round(ctx context.Context, op operation, round int, bareAddr str
 	return nil
 }
 
+// loadService measures the service itself.
+func loadService(ctx context.Context, s *service, spec load.Spec, m *measurement) error {
+	before, err := s.usage()
+	if err != nil {
+		return err
+	}
+	var result load.Result
+	if err := helper(ctx, "load", spec, &result); err != nil {
+		return err
+	}
+	after, err := s.usage()
+	n := float64(result.Requests)
+	m.Service = append(m.Service, result.PerSec)
+	m.CPU = append(m.CPU, (after.cpu-before.cpu)/n)
+	m.Allocs = append(m.Allocs, (after.allocs-before.allocs)/n)
+	m.Bytes = append(m.Bytes, (after.bytes-before.bytes)/n)
+	return err
+}
+
+// warmSeconds is enough to ask for each of the hot books several times.
+const warmSeconds = 3
+
+// with calls run with the service that an operation is for, and where to find it. One with a read cache runs only
+// meanwhile, since changes cost more while there is one, and is warm.
+func (b *bench) with(
+	ctx context.Context, op operation, spec load.Spec, run func(*service, load.Spec) error,
+) (err error) {
+	if !op.cached {
+		return run(b.service, spec)
+	}
+	s := &service{binary: b.service.binary, dir: b.service.dir, db: b.db, cached: true}
+	if _, err := s.start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	spec.Addr = s.addr
+	warm := spec
+	warm.Rate, warm.Seconds = 0, warmSeconds
+	var ignored load.Result
+	if err := helper(ctx, "load", warm, &ignored); err != nil {
+		return err
+	}
+	return run(s, spec)
+}
+
 // profile loads the service with each operation in turn while it takes a profile of itself.
 func (b *bench) profile(ctx context.Context, path string) error {
 	const seconds = 5
+	// The others would be answered by another process.
+	ops := slices.DeleteFunc(slices.Clone(b.operations), func(op operation) bool { return op.cached })
 	taken := make(chan error, 1)
-	go func() { taken <- b.service.profile(path, seconds*len(b.operations)) }()
-	for _, op := range b.operations {
-		spec := b.spec
-		spec.Operation, spec.Seconds = op.Name, seconds
+	go func() { taken <- b.service.profile(path, seconds*len(ops)) }()
+	for _, op := range ops {
+		spec := op.spec(b.spec)
+		spec.Seconds = seconds
 		var result load.Result
 		if err := helper(ctx, "load", spec, &result); err != nil {
 			return err

@@ -16,7 +16,9 @@ type operation struct {
 
 	target float64 // the ratio that is aimed at; 0 for none
 	ofPG   bool    // the target is one to PostgreSQL alone
-	sql    string  // a script for pgbench; $books is the number of books
+	// cached is answered from the read cache, so that its limit is net/http alone.
+	cached bool
+	sql    string // a script for pgbench; $books is the number of books; "" when cached
 }
 
 // columns are those of app/internal/postgres.
@@ -67,7 +69,22 @@ WHERE id = :id AND (NULL::bigint[] IS NULL OR version = ANY (NULL::bigint[]))
 		one.Operation = op
 		all = append(all, one)
 	}
+	for _, op := range load.Operations() {
+		if op.Name == "get" {
+			op.Name = "get-cached"
+			all = append(all, operation{Operation: op, target: 0.8, cached: true})
+		}
+	}
 	return all
+}
+
+// spec is what the load generator is told for the operation.
+func (op operation) spec(common load.Spec) load.Spec {
+	common.Operation = op.Name
+	if op.cached {
+		common.Operation, common.Books = "get", hotBooks
+	}
+	return common
 }
 
 // sample is an answer of the service.

@@ -20,7 +20,7 @@ type measurement struct {
 	Target     float64   `json:"target,omitempty"`
 	TargetOfPG bool      `json:"target_is_of_limit_pg,omitempty"` // otherwise it is of the limit
 	Service    []float64 `json:"service_per_second"`
-	PostgreSQL []float64 `json:"limit_pg_per_second"`
+	PostgreSQL []float64 `json:"limit_pg_per_second,omitempty"` // none when the service needs no statement
 	HTTP       []float64 `json:"limit_http_per_second"`
 	CPU        []float64 `json:"cpu_seconds_per_request"` // of the service alone
 	Allocs     []float64 `json:"allocations_per_request"`
@@ -73,11 +73,19 @@ func limit(pg, http float64) float64 { return 1 / (1/pg + 1/http) }
 
 // ofLimit is the service's rate as a share of its limit.
 func (m measurement) ofLimit() spread {
-	return ratios(m.Service, func(i int) float64 { return limit(m.PostgreSQL[i], m.HTTP[i]) })
+	return ratios(m.Service, func(i int) float64 {
+		if m.PostgreSQL == nil {
+			return m.HTTP[i]
+		}
+		return limit(m.PostgreSQL[i], m.HTTP[i])
+	})
 }
 
-// ofPostgreSQL is the same of PostgreSQL alone.
+// ofPostgreSQL is the same of PostgreSQL alone; zero when it was not measured.
 func (m measurement) ofPostgreSQL() spread {
+	if m.PostgreSQL == nil {
+		return spread{}
+	}
 	return ratios(m.Service, func(i int) float64 { return m.PostgreSQL[i] })
 }
 
@@ -128,15 +136,18 @@ func (r *report) write(dir string, stdout io.Writer) error {
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "operation\tof its limit\t(min–max)\ttarget\tof pgbench\tp99 / p50 at half rate\tallocs\tKiB\tCPU µs\t")
 	for _, m := range r.Operations {
-		of, target := m.ofLimit(), "–"
+		of, target, ofPG := m.ofLimit(), "–", "–"
+		if m.PostgreSQL != nil {
+			ofPG = fmt.Sprintf("%.2f", m.ofPostgreSQL().Median)
+		}
 		if m.Target > 0 {
 			target = fmt.Sprintf("%.2f", m.Target)
 			if m.TargetOfPG {
 				target += " of pgbench"
 			}
 		}
-		fmt.Fprintf(table, "%s\t%.2f\t(%.2f–%.2f)\t%s\t%.2f\t%.1f\t%.0f\t%.1f\t%.0f\t\n", m.Name, of.Median, of.Min, of.Max, target,
-			m.ofPostgreSQL().Median, m.tail(), median(m.Allocs), median(m.Bytes)/1024, median(m.CPU)*1e6)
+		fmt.Fprintf(table, "%s\t%.2f\t(%.2f–%.2f)\t%s\t%s\t%.1f\t%.0f\t%.1f\t%.0f\t\n", m.Name, of.Median, of.Min, of.Max, target,
+			ofPG, m.tail(), median(m.Allocs), median(m.Bytes)/1024, median(m.CPU)*1e6)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 type service struct {
 	binary, dir string
 	db          *database
+	cached      bool // with its read cache on
 
 	cmd         *exec.Cmd
 	addr, admin string
@@ -49,14 +50,18 @@ func (s *service) command(ctx context.Context, role string, args ...string) (str
 
 // start begins to serve and returns how long it took until it was ready.
 func (s *service) start(ctx context.Context) (time.Duration, error) {
-	log, err := os.Create(filepath.Join(s.dir, "bookd.log"))
+	name, cache := "bookd.log", "off"
+	if s.cached {
+		name, cache = "bookd-cached.log", "on"
+	}
+	log, err := os.Create(filepath.Join(s.dir, name))
 	if err != nil {
 		return 0, err
 	}
 	defer log.Close()
 	s.cmd = exec.Command(s.binary, "serve")
 	s.cmd.Env = append(s.environment(servingRole), "HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0",
-		"SHUTDOWN_GRACE=0s", "AUTH=required", "DB_MAX_CONNS="+strconv.Itoa(poolSize), "MAX_IN_FLIGHT=4096")
+		"SHUTDOWN_GRACE=0s", "AUTH=required", "READ_CACHE="+cache, "DB_MAX_CONNS="+strconv.Itoa(poolSize), "MAX_IN_FLIGHT=4096")
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	began := time.Now()
