@@ -33,6 +33,8 @@ type Status struct {
 	Verified *provenance.Record `json:"verified,omitempty"`
 	// Backup is how the backups are, absent while that cannot be asked.
 	Backup *BackupStatus `json:"backup,omitempty"`
+	// Former are the volumes that restores have left.
+	Former []string `json:"former_volumes,omitempty"`
 	// Next is the command that mends it, empty when there is nothing to mend.
 	Next string `json:"next,omitempty"`
 }
@@ -183,9 +185,17 @@ func (o *Operator) checkObjects(ctx context.Context, env runtime.Environment, st
 			status.Problems = append(status.Problems, "network "+env.Part(network)+" is gone")
 		}
 	}
-	exists, err := o.Platform.VolumeExists(ctx, env.Part("postgres-data"))
+	data, err := environment.ReadData(o.Layout.State, env.Name)
+	if err != nil {
+		return err
+	}
+	for _, former := range data.Former {
+		status.Former = append(status.Former, env.Part(former))
+	}
+	volume := env.Part(data.Volume)
+	exists, err := o.Platform.VolumeExists(ctx, volume)
 	if err == nil && !exists {
-		status.Problems = append(status.Problems, "volume "+env.Part("postgres-data")+" with the data is gone")
+		status.Problems = append(status.Problems, "volume "+volume+" with the data is gone")
 	}
 	return err
 }

@@ -57,7 +57,7 @@ func (e *environment) migration(name string, slot Slot, network *Network, secret
 		image:    pulumi.String(slot.Image),
 		user:     appUser,
 		command:  []string{"migrate"},
-		env:      e.databaseEnv("owner"),
+		env:      MigrateVariables(),
 		volumes:  docker.ContainerVolumeArray{volume(secrets.Migration.Name, secretsPath, true)},
 		networks: docker.ContainerNetworksAdvancedArray{on(network.Backend)},
 		limits:   Limits{MemoryMiB: 128, CPUs: "1"},
@@ -67,19 +67,12 @@ func (e *environment) migration(name string, slot Slot, network *Network, secret
 func (e *environment) server(name string, n int, slot Slot, network *Network, secrets *Secrets) container {
 	grace := time.Duration(slot.ShutdownGrace)
 	stop := grace + drainTime
-	env := e.databaseEnv("app_a")
-	maps.Copy(env, slot.Environment)
-	env["HTTP_ADDR"] = fmt.Sprintf(":%d", APIPort)
-	env["ADMIN_ADDR"] = fmt.Sprintf(":%d", AdminPort)
-	env["LOG_LEVEL"] = slot.LogLevel
-	env["SHUTDOWN_GRACE"] = grace.String()
-	env["SHUTDOWN_TIMEOUT"] = stop.String()
 	return container{
 		component: "app", slot: name, replica: n,
 		image:   pulumi.String(slot.Image),
 		user:    appUser,
 		command: []string{"serve"},
-		env:     env,
+		env:     ServeVariables(slot),
 		volumes: docker.ContainerVolumeArray{volume(secrets.App.Name, secretsPath, true)},
 		networks: docker.ContainerNetworksAdvancedArray{
 			on(network.Backend),
@@ -92,8 +85,24 @@ func (e *environment) server(name string, n int, slot Slot, network *Network, se
 	}
 }
 
-// databaseEnv is the part of the contract's environment that says how to reach the database, as the role of that suffix.
-func (e *environment) databaseEnv(role string) map[string]string {
+// ServeVariables are what a slot's replicas are told by their environment.
+func ServeVariables(slot Slot) map[string]string {
+	env := databaseVariables("app_a")
+	maps.Copy(env, slot.Environment)
+	grace := time.Duration(slot.ShutdownGrace)
+	env["HTTP_ADDR"] = fmt.Sprintf(":%d", APIPort)
+	env["ADMIN_ADDR"] = fmt.Sprintf(":%d", AdminPort)
+	env["LOG_LEVEL"] = slot.LogLevel
+	env["SHUTDOWN_GRACE"] = grace.String()
+	env["SHUTDOWN_TIMEOUT"] = (grace + drainTime).String()
+	return env
+}
+
+// MigrateVariables are what a migration is told by its environment.
+func MigrateVariables() map[string]string { return databaseVariables("owner") }
+
+// databaseVariables are the part of the contract's environment that says how to reach the database, as the role of that suffix.
+func databaseVariables(role string) map[string]string {
 	return map[string]string{
 		"DB_HOST":          databaseHost,
 		"DB_PORT":          "5432",
