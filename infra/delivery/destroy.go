@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bookshelf/infra/backup"
+	"bookshelf/infra/environment"
 )
 
 // DestroyResult is what Destroy did. Its JSON form is what `deliver destroy --json` prints.
@@ -38,6 +39,9 @@ func (o *Operator) Destroy(ctx context.Context, name string, deleteData bool) (D
 		return result, err
 	}
 	if err := s.recover(ctx); err != nil {
+		return result, err
+	}
+	if err := s.settleRestore(ctx); err != nil {
 		return result, err
 	}
 	believed, err := s.stack.Resources(ctx)
@@ -91,7 +95,11 @@ func (o *Operator) destroyUnknown(ctx context.Context, name string) error {
 // forget removes what is left when the data goes too: the volumes, which Pulumi was told to retain, the stack and the secrets that
 // opened them.
 func (s *session) forget(ctx context.Context) error {
-	for _, volume := range []string{"postgres-data", backup.Volume} {
+	data, err := environment.ReadData(s.Layout.State, s.name)
+	if err != nil {
+		return err
+	}
+	for _, volume := range append(append(data.Volumes(), data.Forgotten...), backup.Volume) {
 		if err := s.Platform.RemoveVolume(ctx, s.env.Part(volume)); err != nil {
 			return err
 		}
@@ -101,7 +109,10 @@ func (s *session) forget(ctx context.Context) error {
 	}
 	folder := filepath.Dir(s.Layout.SecretsDir(s.name))
 	// The workspace first: without it the environment counts as one that was never deployed.
-	for _, part := range []string{"workspace", "last-good.json", "slots.json", "release.json", "releases", "verified", "metrics", "secrets"} {
+	for _, part := range []string{
+		"workspace", "last-good.json", "slots.json", "release.json", "releases", "restore.json", "drills", "data.json", "metrics", "verified",
+		"secrets",
+	} {
 		if err := os.RemoveAll(filepath.Join(folder, part)); err != nil {
 			return fmt.Errorf("remove what was remembered of %s: %w", s.name, err)
 		}

@@ -115,7 +115,7 @@ func (s *session) Forgive(ctx context.Context, names []string) error {
 
 // carryOut does it under the probe, and keeps the report.
 func (s *session) carryOut(ctx context.Context, r run) (release.Report, error) {
-	id := time.Now().UTC().Format("20060102-150405")
+	id := newID()
 	config, err := probe.Parse(string(s.config.Service.Probe))
 	if err != nil {
 		return release.Report{}, &UsageError{Problem: fmt.Sprintf("%s:service: probe: %v", environment.Namespace, err)}

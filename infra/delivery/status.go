@@ -35,6 +35,8 @@ type Status struct {
 	Backup *BackupStatus `json:"backup,omitempty"`
 	// Secrets are the ages of what is rotated.
 	Secrets []SecretStatus `json:"secrets"`
+	// Former are the volumes that restores have left.
+	Former []string `json:"former_volumes,omitempty"`
 	// Next is the command that mends it, empty when there is nothing to mend.
 	Next string `json:"next,omitempty"`
 }
@@ -188,9 +190,17 @@ func (o *Operator) checkObjects(ctx context.Context, env runtime.Environment, st
 			status.Problems = append(status.Problems, "network "+env.Part(network)+" is gone")
 		}
 	}
-	exists, err := o.Platform.VolumeExists(ctx, env.Part("postgres-data"))
+	data, err := environment.ReadData(o.Layout.State, env.Name)
+	if err != nil {
+		return err
+	}
+	for _, former := range data.Former {
+		status.Former = append(status.Former, env.Part(former))
+	}
+	volume := env.Part(data.Volume)
+	exists, err := o.Platform.VolumeExists(ctx, volume)
 	if err == nil && !exists {
-		status.Problems = append(status.Problems, "volume "+env.Part("postgres-data")+" with the data is gone")
+		status.Problems = append(status.Problems, "volume "+volume+" with the data is gone")
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/sys/atomicwriter"
 
 	"bookshelf/infra/drift"
+	"bookshelf/infra/environment"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/stack"
 	"bookshelf/infra/traffic"
@@ -60,6 +61,9 @@ func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error)
 	if err := s.settleRelease(ctx); err != nil {
 		return UpResult{}, err
 	}
+	if err := s.settleRestore(ctx); err != nil {
+		return UpResult{}, err
+	}
 	result, err := s.deploy(ctx)
 	if err == nil {
 		err = traffic.Direct(ctx, s.edge, s.slots)
@@ -88,6 +92,13 @@ func (s *session) deploy(ctx context.Context) (UpResult, error) {
 	if err := s.recover(ctx); err != nil {
 		return UpResult{}, err
 	}
+	data, err := environment.ReadData(s.Layout.State, s.name)
+	if err != nil {
+		return UpResult{}, err
+	}
+	if err := s.releaseForgotten(ctx, data); err != nil {
+		return UpResult{}, err
+	}
 	if err := s.forgetLostSlots(ctx); err != nil {
 		return UpResult{}, err
 	}
@@ -105,7 +116,10 @@ func (s *session) deploy(ctx context.Context) (UpResult, error) {
 	}
 	maps.Copy(result.Changes, outcome.Changes)
 	result.URL, result.Image = s.config.URL, s.slots.LiveSlot().Image
-	return result, s.finish(ctx)
+	if err := s.finish(ctx); err != nil {
+		return result, err
+	}
+	return result, s.removeForgotten(ctx, data)
 }
 
 // recover undoes what a run that was killed left behind.

@@ -57,7 +57,7 @@ func (e *environment) migration(name string, slot Slot, network *Network, secret
 		image:    pulumi.String(slot.Image),
 		user:     appUser,
 		command:  []string{"migrate"},
-		env:      e.databaseEnv("owner", false),
+		env:      MigrateVariables(),
 		volumes:  docker.ContainerVolumeArray{volume(secrets.Migration.Name, secretsPath, true)},
 		networks: docker.ContainerNetworksAdvancedArray{on(network.Backend)},
 		limits:   Limits{MemoryMiB: 128, CPUs: "1"},
@@ -67,19 +67,12 @@ func (e *environment) migration(name string, slot Slot, network *Network, secret
 func (e *environment) server(name string, n int, slot Slot, network *Network, secrets *Secrets) container {
 	grace := time.Duration(slot.ShutdownGrace)
 	stop := grace + drainTime
-	env := e.databaseEnv(e.credentials.App.Role, slot.LoginFile)
-	maps.Copy(env, slot.Environment)
-	env["HTTP_ADDR"] = fmt.Sprintf(":%d", APIPort)
-	env["ADMIN_ADDR"] = fmt.Sprintf(":%d", AdminPort)
-	env["LOG_LEVEL"] = slot.LogLevel
-	env["SHUTDOWN_GRACE"] = grace.String()
-	env["SHUTDOWN_TIMEOUT"] = stop.String()
 	return container{
 		component: "app", slot: name, replica: n,
 		image:   pulumi.String(slot.Image),
 		user:    appUser,
 		command: []string{"serve"},
-		env:     env,
+		env:     ServeVariables(slot, e.credentials.App.Role),
 		volumes: docker.ContainerVolumeArray{volume(secrets.App.Name, secretsPath, true)},
 		networks: docker.ContainerNetworksAdvancedArray{
 			on(network.Backend),
@@ -92,9 +85,26 @@ func (e *environment) server(name string, n int, slot Slot, network *Network, se
 	}
 }
 
-// databaseEnv is the part of the contract's environment that says how to reach the database, as the role of that suffix or, where the
-// login is in a file, as whoever that names.
-func (e *environment) databaseEnv(role string, inFile bool) map[string]string {
+// ServeVariables are what a slot's replicas are told by their environment; role is what the service logs in as where it does not read
+// that from a file.
+func ServeVariables(slot Slot, role string) map[string]string {
+	env := databaseVariables(role, slot.LoginFile)
+	maps.Copy(env, slot.Environment)
+	grace := time.Duration(slot.ShutdownGrace)
+	env["HTTP_ADDR"] = fmt.Sprintf(":%d", APIPort)
+	env["ADMIN_ADDR"] = fmt.Sprintf(":%d", AdminPort)
+	env["LOG_LEVEL"] = slot.LogLevel
+	env["SHUTDOWN_GRACE"] = grace.String()
+	env["SHUTDOWN_TIMEOUT"] = (grace + drainTime).String()
+	return env
+}
+
+// MigrateVariables are what a migration is told by its environment.
+func MigrateVariables() map[string]string { return databaseVariables("owner", false) }
+
+// databaseVariables are the part of the contract's environment that says how to reach the database, as the role of that suffix or, where
+// the login is in a file, as whoever that names.
+func databaseVariables(role string, inFile bool) map[string]string {
 	env := map[string]string{
 		"DB_HOST":    databaseHost,
 		"DB_PORT":    "5432",

@@ -11,6 +11,9 @@ import (
 // repositoryPath is where the backup container has its repository, if that is a volume.
 const repositoryPath = "/var/lib/pgbackrest"
 
+// backupSecretsPath is where the backup container finds its secrets, and whatever else restores from its repository.
+const backupSecretsPath = "/run/backup"
+
 // BackupMetricsPort is where the backup container answers for Prometheus metrics, on the backend network alone.
 const BackupMetricsPort = 9854
 
@@ -52,12 +55,12 @@ func (e *environment) backup(repository *docker.Volume, network *Network, databa
 			"BACKUP_FULL":       e.config.Backup.Full.String(),
 			"BACKUP_DIFF":       e.config.Backup.Diff.String(),
 			"METRICS_ADDR":      fmt.Sprintf(":%d", BackupMetricsPort),
-			"PGBACKREST_CONFIG": secretsPath + "/pgbackrest.conf",
+			"PGBACKREST_CONFIG": backupSecretsPath + "/pgbackrest.conf",
 			"PGBACKREST_STANZA": e.stanza(),
 			"PGDATA":            dataPath,
 			"PGDATABASE":        project,
 			"PGHOST":            socketPath,
-			"PGPASSFILE":        secretsPath + "/pgpass",
+			"PGPASSFILE":        backupSecretsPath + "/pgpass",
 			"PGUSER":            backupRole,
 			// The volume's name stays the same when what is on it changes, so the change is carried by this.
 			"GENERATION": generation(e.pgbackrestConf(), e.pgpass()),
@@ -65,7 +68,7 @@ func (e *environment) backup(repository *docker.Volume, network *Network, databa
 		volumes: docker.ContainerVolumeArray{
 			volume(database.Data.Name, dataPath, true),
 			volume(database.Sockets.Name, socketPath, false),
-			volume(secrets.Backup.Name, secretsPath, true),
+			volume(secrets.Backup.Name, backupSecretsPath, true),
 		},
 		tmpfs:    map[string]string{"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
 		networks: docker.ContainerNetworksAdvancedArray{on(network.Backend, "backup")},

@@ -103,7 +103,7 @@ repo1-s3-region=here
 repo1-s3-key=AKIA
 repo1-s3-key-secret=hush
 repo1-s3-uri-style=path
-repo1-storage-ca-file=/run/secrets/repository-roots.pem
+repo1-storage-ca-file=/run/backup/repository-roots.pem
 repo1-cipher-type=aes-256-cbc
 `
 	if got := e.pgbackrestConf(); !strings.HasPrefix(got, want) {

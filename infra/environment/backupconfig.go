@@ -188,6 +188,6 @@ func (r Repository) configure(set func(key string, value any), name string) {
 		set("repo1-s3-uri-style", r.URIStyle)
 	}
 	if r.roots != "" {
-		set("repo1-storage-ca-file", secretsPath+"/repository-roots.pem")
+		set("repo1-storage-ca-file", backupSecretsPath+"/repository-roots.pem")
 	}
 }

@@ -36,8 +36,14 @@ func (e *environment) newDatabase(network *Network, secrets *Secrets) (*Database
 		return nil, err
 	}
 	// Whatever happens to the stack, the data stays: deleting it is a decision of its own (deliver destroy --delete-data).
-	if d.Data, err = e.newVolume("postgres-data", child, pulumi.Protect(true), pulumi.RetainOnDelete(true)); err != nil {
-		return nil, err
+	for _, name := range e.data.Volumes() {
+		volume, err := e.newVolume(name, child, pulumi.Protect(true), pulumi.RetainOnDelete(true))
+		if err != nil {
+			return nil, err
+		}
+		if name == e.data.Volume {
+			d.Data = volume
+		}
 	}
 	if d.Sockets, err = e.newVolume("postgres-socket", child); err != nil {
 		return nil, err
@@ -117,5 +123,8 @@ func (e *environment) rolesTask(network *Network, secrets *Secrets) container {
 		limits:   Limits{MemoryMiB: 64, CPUs: "1"},
 	}
 }
+
+// RoleFiles are the statements that keep the database's roles, among its secrets, in the order in which they are run with psql.
+func RoleFiles() []string { return []string{"roles.sql", "backup.sql"} }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -38,6 +38,7 @@ type environment struct {
 	ctx         *pulumi.Context
 	config      Config
 	slots       Slots
+	data        Data
 	credentials credentials.Set
 }
 
@@ -76,11 +77,15 @@ func Program(state, dir string) pulumi.RunFunc {
 		if err != nil {
 			return err
 		}
+		data, err := ReadData(state, config.Name)
+		if err != nil {
+			return err
+		}
 		set, err := credentials.Ensure(SecretsDir(state, ctx.Stack()))
 		if err != nil {
 			return err
 		}
-		return (&environment{ctx: ctx, config: config, slots: slots, credentials: set}).deploy()
+		return (&environment{ctx: ctx, config: config, slots: slots, data: data, credentials: set}).deploy()
 	}
 }
 

@@ -147,7 +147,7 @@ func TestEveryContainerIsHardened(t *testing.T) {
 		"holds secrets as files only, read-only": func(_ string, in resource.PropertyMap) bool {
 			for _, volume := range in["volumes"].ArrayValue() {
 				v := volume.ObjectValue()
-				if v["containerPath"].StringValue() == secretsPath && !v["readOnly"].BoolValue() {
+				if path := v["containerPath"].StringValue(); (path == secretsPath || path == backupSecretsPath) && !v["readOnly"].BoolValue() {
 					return false
 				}
 			}
@@ -239,7 +239,7 @@ func TestTheAppIsGivenNoSecretButItsOwn(t *testing.T) {
 	} {
 		for _, volume := range containers[name]["volumes"].ArrayValue() {
 			v := volume.ObjectValue()
-			if v["containerPath"].StringValue() == secretsPath && v["volumeName"].StringValue() != want {
+			if strings.Contains(v["volumeName"].StringValue(), "-secrets-") && v["volumeName"].StringValue() != want {
 				t.Errorf("%s mounts %s, want %s", name, v["volumeName"].StringValue(), want)
 			}
 		}

@@ -96,6 +96,34 @@ type LogOptions struct {
 	Follow          bool
 }
 
+// Container is one that is started beside an environment, not by Pulumi: every one is hardened alike, with a read-only root, no capability
+// and no new privileges.
+type Container struct {
+	Name string
+	// Env is whose it is, Component what it is in it: Instances finds it by them.
+	Env       Environment
+	Component string
+	// Image is the ID of an image on the platform, User numeric. Entrypoint and Command are the image's own where they are nil.
+	Image, User         string
+	Entrypoint, Command []string
+	Variables           map[string]string
+	Mounts              []Mount
+	// Tmpfs maps a path to mount options.
+	Tmpfs map[string]string
+	// Networks maps the name of each network to the name under which the container is found on it; none is no network at all.
+	Networks map[string]string
+	// MemoryBytes, without swap, NanoCPUs and PIDs are its limits.
+	MemoryBytes, NanoCPUs, PIDs int64
+	// StopSignal is what asks it to end, "" for the image's own.
+	StopSignal string
+}
+
+// Mount is a volume in a container.
+type Mount struct {
+	Volume, Path string
+	ReadOnly     bool
+}
+
 // ErrNotFound is returned for an instance or image that is not there.
 var ErrNotFound = errors.New("not found")
 
@@ -119,6 +147,13 @@ type Platform interface {
 	NetworkExists(ctx context.Context, name string) (bool, error)
 	VolumeExists(ctx context.Context, name string) (bool, error)
 	RemoveVolume(ctx context.Context, name string) error
+	// CreateNetwork makes a network with no way out, and CreateVolume a volume; options are what the platform's driver of volumes takes. It
+	// is no error when there is one of that name. RemoveNetwork removes one, and it is no error when there is none.
+	CreateNetwork(ctx context.Context, env Environment, name string) error
+	RemoveNetwork(ctx context.Context, name string) error
+	CreateVolume(ctx context.Context, name string, options map[string]string) error
+	// Launch creates and starts a container, and returns its ID. It is not restarted when it ends.
+	Launch(ctx context.Context, c Container) (id string, err error)
 	// ImageID resolves an image reference to the ID of a local image; ErrNotFound when the platform does not hold it.
 	ImageID(ctx context.Context, reference string) (string, error)
 	// Logs writes log lines, each prefixed by its instance's name, until there are no more or, when following, ctx ends.

@@ -80,6 +80,12 @@ func (l Layout) MetricsFile(name string) string {
 // JournalFile is where a release that is under way is noted.
 func (l Layout) JournalFile(name string) string { return filepath.Join(l.dir(name), "release.json") }
 
+// DrillsDir is the folder with the reports of an environment's drills, a folder each.
+func (l Layout) DrillsDir(name string) string { return filepath.Join(l.dir(name), "drills") }
+
+// RestoreFile is where a restore that is under way is noted.
+func (l Layout) RestoreFile(name string) string { return filepath.Join(l.dir(name), "restore.json") }
+
 // UnknownEnvironmentError says which environments there are instead of the one that was asked for.
 type UnknownEnvironmentError struct {
 	Name  string

@@ -135,6 +135,9 @@ func printStatus(w io.Writer, status delivery.Status) {
 	if status.Backup != nil {
 		fmt.Fprintln(w, backupWords(*status.Backup))
 	}
+	for _, former := range status.Former {
+		fmt.Fprintf(w, "volume %s is from before a restore; `deliver restore -e %s --forget` removes it\n", former, status.Environment)
+	}
 	for _, problem := range status.Problems {
 		fmt.Fprintln(w, "problem:", problem)
 	}

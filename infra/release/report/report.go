@@ -4,7 +4,7 @@ package report
 
 import (
 	"bytes"
-	_ "embed" // the page's template
+	_ "embed" // the page's template and its style
 	"fmt"
 	"html/template"
 	"io"
@@ -15,9 +15,15 @@ import (
 //go:embed page.html
 var pageSource string
 
+//go:embed style.css
+var styleSource string
+
+// Style is how a report looks, in light and in dark: the style sheet of every page that this repository writes.
+func Style() template.CSS { return template.CSS(styleSource) }
+
 // page escapes whatever it is given by the place where it goes; nothing in a report is trusted to be markup.
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "ms": milliseconds, "clock": clock, "moment": moment, "took": took, "figure": figure,
+	"style": Style, "count": count, "ms": milliseconds, "clock": clock, "moment": moment, "took": took, "figure": figure,
 }).Parse(pageSource))
 
 // HTML writes the page of a release. Nothing is written when it cannot be made.

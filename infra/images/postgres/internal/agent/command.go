@@ -31,8 +31,12 @@ In the backup container:
   check          make sure that what is written reaches the repository
   point NAME     make a restore point, wait until it is in the repository, print it as JSON
 
+Beside a repository:
+  backups        print the backups that it holds as JSON
+
 Anywhere with a database:
   content        print what the database holds as JSON: rows, hash and newest row of each table
+  get URL        make sure that something answers a GET with 200
 
 All configuration comes from the environment.
 `
@@ -59,7 +63,7 @@ func Run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	if len(args) > 1 {
 		argument = args[1]
 	}
-	wants := map[string]int{"push": 2, "backup": 2, "point": 2, "serve": 1, "healthcheck": 1, "status": 1, "check": 1, "content": 1, "help": 1}
+	wants := map[string]int{"push": 2, "backup": 2, "point": 2, "get": 2, "backups": 1, "serve": 1, "healthcheck": 1, "status": 1, "check": 1, "content": 1, "help": 1}
 	if wants[command] != len(args) || len(args) == 0 || command == "backup" && !validType(argument) {
 		return &invalidError{fmt.Errorf("%q is no command; pgbackrest-agent help lists them", args)}
 	}
@@ -73,6 +77,8 @@ func Run(ctx context.Context, args []string, lookup func(string) (string, bool),
 			sockets = "/var/run/postgresql"
 		}
 		return push(ctx, sockets, argument)
+	case "get":
+		return get(ctx, argument)
 	}
 	s, err := load(lookup)
 	if err != nil {
@@ -88,6 +94,8 @@ func Run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		return a.archived(ctx)
 	case "status":
 		return a.status(ctx, stdout)
+	case "backups":
+		return show(stdout)(a.backups(ctx))
 	case "backup":
 		return show(stdout)(a.take(ctx, argument))
 	case "point":
@@ -142,11 +150,16 @@ func healthcheck(ctx context.Context, address string) error {
 	if err != nil {
 		return &invalidError{err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	return get(ctx, "http://127.0.0.1:"+port+"/healthz")
+}
+
+// get makes sure that a URL answers with 200.
+func get(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+port+"/healthz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return &invalidError{err}
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -154,7 +167,8 @@ func healthcheck(ctx context.Context, address string) error {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the agent answers %s", response.Status)
+		said, _ := io.ReadAll(io.LimitReader(response.Body, 300)) // what can be had of it
+		return fmt.Errorf("%s answers %s: %s", url, response.Status, said)
 	}
 	return nil
 }
