@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"strings"
 	"testing"
 )
@@ -17,24 +18,24 @@ func (b *bench) testPrivileges(t *testing.T) {
 	}
 	// What none of them may, the owner included.
 	everybody := map[string]string{
-		"run a program on the server":          "COPY (SELECT 1) TO PROGRAM 'cat'",
-		"read a program's output":              "CREATE TEMPORARY TABLE o (x text); COPY o FROM PROGRAM 'id'",
-		"read a file of the server":            "SELECT pg_read_file('/run/secrets/superuser_password')",
-		"read a file by COPY":                  "CREATE TEMPORARY TABLE o (x text); COPY o FROM '/run/secrets/superuser_password'",
-		"list the server's files":              "SELECT pg_ls_dir('/')",
-		"import a file as a large object":      "SELECT lo_import('/etc/passwd')",
-		"change a setting of the server":       "ALTER SYSTEM SET log_statement = 'all'",
-		"reload the configuration":             "SELECT pg_reload_conf()",
-		"switch triggers off":                  "SET session_replication_role = replica",
-		"see password hashes":                  "SELECT rolpassword FROM pg_authid",
-		"become the administrator":             "SET ROLE postgres",
-		"make a role":                          "CREATE ROLE intruder",
-		"make itself an administrator":         "ALTER ROLE CURRENT_USER SUPERUSER",
-		"make a database":                      "CREATE DATABASE intruder",
-		"read files as tables":                 "CREATE EXTENSION file_fdw",
-		"reach another server":                 "CREATE EXTENSION dblink",
-		"end the administrator's connections":  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'",
-		"copy the server's files by streaming": "SELECT pg_create_physical_replication_slot('intruder')",
+		"run a program on the server":        "COPY (SELECT 1) TO PROGRAM 'cat'",
+		"read a program output":              "CREATE TEMPORARY TABLE o (x text); COPY o FROM PROGRAM 'id'",
+		"read a file of the server":          "SELECT pg_read_file('/run/secrets/superuser_password')",
+		"read a file by COPY":                "CREATE TEMPORARY TABLE o (x text); COPY o FROM '/run/secrets/superuser_password'",
+		"list the server files":              "SELECT pg_ls_dir('/')",
+		"import a file as a large object":    "SELECT lo_import('/etc/passwd')",
+		"change a setting of the server":     "ROLLBACK; ALTER SYSTEM SET log_statement = 'all'",
+		"reload the configuration":           "SELECT pg_reload_conf()",
+		"switch triggers off":                "SET session_replication_role = replica",
+		"see hashes of passwords":            "SELECT rolpassword FROM pg_authid",
+		"become the administrator":           "SET ROLE postgres",
+		"make a role":                        "CREATE ROLE intruder",
+		"make itself an administrator":       "ALTER ROLE CURRENT_USER SUPERUSER",
+		"make a database":                    "ROLLBACK; CREATE DATABASE intruder",
+		"read files as tables":               "CREATE EXTENSION file_fdw SCHEMA pg_catalog",
+		"reach another server":               "CREATE EXTENSION dblink SCHEMA pg_catalog",
+		"end the administrator connections":  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'",
+		"copy the server files by streaming": "SELECT pg_create_physical_replication_slot('intruder')",
 	}
 	// What no role but the owner may.
 	others := map[string]string{
@@ -69,13 +70,13 @@ func (b *bench) testPrivileges(t *testing.T) {
 		"become the service":     "SET ROLE bookshelf_app",
 	}
 	refuse := func(role string, tables ...map[string]string) {
+		statements := map[string]string{}
 		for _, table := range tables {
-			for what, statement := range table {
-				// A read-only transaction is a guard against mistakes, which anybody can lift: the rights must hold without.
-				out, err := b.psql(role, passwords[role], "bookshelf", "SET default_transaction_read_only = off; "+statement)
-				if err == nil || !refusal(out) {
-					t.Errorf("%s may %s: %v: %s", role, what, err, out)
-				}
+			maps.Copy(statements, table)
+		}
+		for what, said := range b.tryAll(role, passwords[role], statements) {
+			if !refusal(said) {
+				t.Errorf("%s may %s: %q", role, what, said)
 			}
 		}
 	}
@@ -112,6 +113,30 @@ func (b *bench) testPrivileges(t *testing.T) {
 			t.Errorf("%s logs in: %s", role, out)
 		}
 	}
+}
+
+// tryAll runs each statement as a role, in a transaction that is rolled back, and returns what was said of each, by its name. A read-only
+// transaction is a guard against mistakes, which anybody can lift: the rights must hold without.
+func (b *bench) tryAll(role, password string, statements map[string]string) map[string]string {
+	b.t.Helper()
+	const mark = "-- next: "
+	script := "\\set ON_ERROR_STOP off\nSET default_transaction_read_only = off;\n"
+	for what, statement := range statements {
+		script += "\\echo '" + mark + what + "'\nBEGIN; " + statement + ";\nROLLBACK;\n"
+	}
+	out, err := b.psql(role, password, "bookshelf", script)
+	if err != nil {
+		b.t.Fatalf("%s: %v: %s", role, err, out)
+	}
+	said := map[string]string{}
+	for _, part := range strings.Split(out, mark)[1:] {
+		what, rest, _ := strings.Cut(part, "\n")
+		said[what] = rest
+	}
+	if len(said) != len(statements) {
+		b.t.Fatalf("%s: %d statements were tried, want %d: %s", role, len(said), len(statements), out)
+	}
+	return said
 }
 
 // refusal tells a missing right from a mistake in the statement, which would be refused for another reason.

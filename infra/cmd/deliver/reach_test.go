@@ -1,10 +1,12 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -17,40 +19,45 @@ func (b *bench) testReach(t *testing.T) {
 	postgres, app := b.address("postgres", "backend"), b.address("app-blue-1", "frontend")
 	inside := map[string]string{"database": "container:" + b.container("postgres"), "edge": "container:" + b.container("edge"), "app": "container:" + b.container("app-blue-1")}
 
-	for what, network := range map[string]string{"a container of another network of the engine": "bridge", "another environment": elsewhere} {
-		for target, address := range map[string]string{
-			"the database": postgres + ":5432", "the app": app + ":8080", "the app's admin port": app + ":9090",
-			"the edge's admin port": b.address("edge", "frontend") + ":9090", "the database by name": "postgres:5432",
-		} {
-			if b.connects(network, address) {
-				t.Errorf("%s reaches %s at %s", what, target, address)
+	edge := b.address("edge", "frontend")
+	var attempts sync.WaitGroup
+	for _, place := range []struct {
+		who, network     string
+		refused, reached []string
+	}{
+		{"a container of another network of the engine", "bridge", []string{postgres + ":5432", app + ":8080", app + ":9090", edge + ":9090", "postgres:5432"}, nil},
+		{"another environment", elsewhere, []string{postgres + ":5432", app + ":8080", app + ":9090", edge + ":9090", "postgres:5432"}, nil},
+		{"the edge", inside["edge"], []string{postgres + ":5432", "postgres:5432"}, []string{"app-blue-1:8080"}},
+		{"the app", inside["app"], nil, []string{"postgres:5432"}},
+		{"the database", inside["database"], []string{edge + ":8080", app + ":8080"}, []string{"127.0.0.1:5432"}},
+	} {
+		attempts.Go(func() {
+			connected, err := b.connects(place.network, append(place.refused, place.reached...)...)
+			if err != nil {
+				t.Error(err)
+				return
 			}
-		}
+			for _, address := range place.refused {
+				if connected[address] {
+					t.Errorf("%s reaches %s", place.who, address)
+				}
+			}
+			for _, address := range place.reached {
+				if !connected[address] {
+					t.Errorf("%s does not reach %s, so the other attempts prove nothing", place.who, address)
+				}
+			}
+		})
 	}
-	for _, refused := range []struct{ who, whom, address string }{
-		{"edge", "the database", postgres + ":5432"},
-		{"edge", "the database by name", "postgres:5432"},
-		{"database", "the edge", b.address("edge", "frontend") + ":8080"},
-	} {
-		if b.connects(inside[refused.who], refused.address) {
-			t.Errorf("the %s reaches %s at %s", refused.who, refused.whom, refused.address)
-		}
-	}
-	for _, reached := range []struct{ who, address string }{
-		{"edge", "app-blue-1:8080"}, {"app", "postgres:5432"}, {"database", "127.0.0.1:5432"},
-	} {
-		if !b.connects(inside[reached.who], reached.address) {
-			t.Errorf("the %s does not reach %s, so the other attempts prove nothing", reached.who, reached.address)
-		}
-	}
+	attempts.Wait()
 	t.Run("only the edge has a way to the internet", func(t *testing.T) {
 		const internet = "1.1.1.1:443"
-		if !b.connects(inside["edge"], internet) {
+		if out, err := b.connects(inside["edge"], internet); err != nil || !out[internet] {
 			t.Skipf("this machine has none: the edge does not reach %s, so that the others do not proves nothing", internet)
 		}
 		for _, who := range []string{"app", "database"} {
-			if b.connects(inside[who], internet) {
-				t.Errorf("the %s reaches %s", who, internet)
+			if out, err := b.connects(inside[who], internet); err != nil || out[internet] {
+				t.Errorf("the %s reaches %s (%v)", who, internet, err)
 			}
 		}
 	})
@@ -72,15 +79,29 @@ func (b *bench) testReach(t *testing.T) {
 	}
 }
 
-// connects reports whether a TCP connection comes about from within a network.
-func (b *bench) connects(network, address string) bool {
-	b.t.Helper()
-	host, port, err := net.SplitHostPort(address)
-	b.must(err)
+// connects reports to which addresses a TCP connection comes about from within a network, all tried at once.
+func (b *bench) connects(network string, addresses ...string) (map[string]bool, error) {
 	// Bash is its own client here: /dev/tcp.
-	script := fmt.Sprintf("timeout 3 bash -c '</dev/tcp/%s/%s' 2>/dev/null && echo connected || echo refused", host, port)
-	out := b.docker("run", "--rm", "--network", network, "--entrypoint", "bash", "--name", b.container("attempt"), "postgres:17-trixie", "-c", script)
-	return strings.HasPrefix(out, "connected")
+	var script strings.Builder
+	for _, address := range addresses {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&script, "(timeout 2 bash -c '</dev/tcp/%s/%s' 2>/dev/null && echo %s) & ", host, port, address)
+	}
+	name := b.container("attempt-" + strings.ToLower(rand.Text()[:8]))
+	command := exec.CommandContext(b.t.Context(), "docker", "run", "--rm", "--name", name, "--network", network, "--entrypoint", "bash",
+		"postgres:17-trixie", "-c", script.String()+"wait")
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("try to connect from %s: %w", network, err)
+	}
+	connected := map[string]bool{}
+	for address := range strings.FieldsSeq(string(out)) {
+		connected[address] = true
+	}
+	return connected, nil
 }
 
 // address is a container's on one of the environment's networks.
