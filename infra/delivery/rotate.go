@@ -56,6 +56,10 @@ func (o *Operator) Rotate(ctx context.Context, name string, options RotateOption
 	if due, err := s.due(options); err != nil || !due {
 		return result, err
 	}
+	// What a killed run has left of Pulumi's is put right first: at the end there is an update.
+	if err := s.recover(ctx); err != nil {
+		return result, err
+	}
 	if err := s.rotatable(ctx); err != nil {
 		return result, err
 	}
@@ -141,9 +145,16 @@ func (s *session) rotatable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	there := map[string]bool{}
 	for _, instance := range instances {
 		if !s.slots.Idle(instance.Slot) && !instance.Serving() {
 			return fmt.Errorf("%s is %s: run `deliver up -e %s` first", instance.Name, instance.Describe(), s.name)
+		}
+		there[instance.Name] = true
+	}
+	for _, part := range expected(s.slots) {
+		if part = s.env.Part(part); !there[part] {
+			return fmt.Errorf("%s is gone: run `deliver up -e %s` first", part, s.name)
 		}
 	}
 	return nil
@@ -164,8 +175,33 @@ func (s *session) settleRotation(ctx context.Context) error {
 	if there, err := s.runs(ctx, secretsComponent); err != nil || !there {
 		return err
 	}
-	_, err := s.rotation().Settle(ctx)
-	return rotationError(err)
+	settled, err := s.rotation().Settle(ctx)
+	if err != nil || settled {
+		return rotationError(err)
+	}
+	return s.guardPasswords(ctx)
+}
+
+// guardPasswords makes sure that the passwords on file are those of the server. A folder that was restored from before a rotation would
+// hand out, or set again, what is no longer true.
+func (s *session) guardPasswords(ctx context.Context) error {
+	set, err := credentials.Load(s.Layout.SecretsDir(s.name))
+	if err != nil {
+		return needsPerson("%w", err)
+	}
+	for role, login := range map[string]struct{ file, password string }{
+		"postgres": {credentials.SuperuserFile, set.Superuser}, environment.Project + "_" + set.App.Role: {credentials.AppFile, set.App.Password},
+	} {
+		accepted, err := s.database.Login(ctx, role, login.password)
+		if err != nil {
+			return err
+		}
+		if !accepted {
+			return needsPerson("%w; nothing was changed. If %s was restored, take a copy from after the last rotation (docs/secrets.md)",
+				&rotation.LockedOutError{Role: role, File: login.file}, s.Layout.SecretsDir(s.name))
+		}
+	}
+	return nil
 }
 
 // secretsComponent is what the task that distributes secrets is labelled as.

@@ -100,7 +100,8 @@ configuration, nothing touched; 3 needs a person.`,
 	flags.BoolVar(&d.json, "json", false, "print the result as one JSON object on standard output")
 	root.AddCommand(d.upCommand(), d.previewCommand(), d.statusCommand(), d.logsCommand(), d.execCommand(), d.destroyCommand(),
 		d.releaseCommand(), d.rollbackCommand(), d.promoteCommand(), d.historyCommand(), d.reportCommand(), d.scaleCommand(),
-		d.autoscaleCommand(), d.backupCommand(), d.backupsCommand(), d.restoreCommand(), d.drillCommand(), d.rotateCommand())
+		d.autoscaleCommand(), d.backupCommand(), d.backupsCommand(), d.restoreCommand(), d.drillCommand(), d.rotateCommand(),
+		d.secretsCommand())
 	return root
 }
 

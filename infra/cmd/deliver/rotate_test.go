@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"bookshelf/infra/credentials"
 	"bookshelf/infra/delivery"
@@ -43,6 +42,7 @@ func TestPasswordsAreRotatedUnderLoad(t *testing.T) {
 	t.Run("nobody reaches what is not for him", b.testReach)
 	t.Run("a login that somebody has changed is reported and not papered over", b.testLockout)
 	t.Run("what is not due stays", b.testDue)
+	t.Run("another machine takes over", b.testMove)
 	t.Run("a rotation that is killed converges", b.testKilledRotations)
 }
 
@@ -97,7 +97,7 @@ func (b *bench) passwords() credentials.Set {
 func (b *bench) psql(role, password, database, statement string) (string, error) {
 	b.t.Helper()
 	command := exec.CommandContext(b.t.Context(), "docker", "exec", "--interactive", b.container("postgres"), "sh", "-c",
-		`read -r PGPASSWORD; export PGPASSWORD; exec psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 --host=127.0.0.1 --username="$1" --dbname="$2"`,
+		`read -r PGPASSWORD; export PGPASSWORD; exec psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 --host=127.0.0.1 --username="$1" --dbname="$2" 2>&1`,
 		"psql", role, database)
 	command.Stdin = strings.NewReader(password + "\n" + statement)
 	out, err := command.CombinedOutput()
@@ -183,7 +183,7 @@ func (b *bench) testKilledRotations(t *testing.T) {
 	if !full() {
 		t.Skip("make e2e-secrets runs it: the tests of package rotation stop after every single step")
 	}
-	lines := []string{"setting 5 passwords", "handing over", "waiting until", "can log in no more", "bookshelf-"}
+	lines := []string{"setting 5 passwords", "handing over", "waiting until", "can log in no more", "create container roles"}
 	account := b.underProbe(fmt.Sprintf("kills-%d", os.Getpid()), func() {
 		for i, line := range lines {
 			before := b.passwords().App.Role
@@ -277,15 +277,4 @@ func (b *bench) secretValues() map[string]string {
 		b.t.Fatalf("only %d secrets were found", len(values))
 	}
 	return values
-}
-
-// waitFor waits for a condition.
-func (b *bench) waitFor(what string, condition func() bool) {
-	b.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("not %s within a minute", what)
-		}
-		<-time.After(100 * time.Millisecond)
-	}
 }
