@@ -16,13 +16,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"bookshelf/conformance/internal/engine"
 )
 
 // sizeGoal is what the image should not exceed, in bytes: 12 MiB. It is a goal and not a limit: a dependency may be worth more.
 const sizeGoal = 12 << 20
 
-// hardening are the flags that the service has to live with.
-var hardening = []string{"--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true", "--memory=128m", "--pids-limit=100"}
+var hardening = engine.Hardening()
 
 // database is a PostgreSQL on a network of its own, with the roles that docs/contract.md speaks of.
 type database struct {
@@ -56,12 +57,7 @@ func startDatabase(t *testing.T) database {
 		}
 		return ""
 	})
-	for _, statement := range []string{
-		"CREATE ROLE bookshelf_owner LOGIN PASSWORD '" + password + "'",
-		"CREATE ROLE bookshelf_app",
-		"CREATE ROLE bookshelf_app_a LOGIN PASSWORD '" + password + "' IN ROLE bookshelf_app",
-		"CREATE DATABASE bookshelf OWNER bookshelf_owner",
-	} {
+	for _, statement := range engine.Roles(password) {
 		docker(t, "exec", "--user", "postgres", d.host, "psql", "--quiet", "--command", statement)
 	}
 	return d

@@ -1,0 +1,75 @@
+package faults
+
+import (
+	"fmt"
+	"testing"
+)
+
+// kill ends every process of the database at once, as the kernel does when memory runs out, and what returns starts it again. The page
+// cache survives: this tries PostgreSQL's recovery and the service, not the disk.
+func (s *stack) kill(name string) fault {
+	return fault{
+		name: name, seen: everybody, down: true,
+		inject: func() { s.docker("kill", "--signal", "KILL", s.db) },
+		mend: func() {
+			s.docker("start", s.db)
+			s.untilDatabase()
+		},
+	}
+}
+
+// TestAKilledDatabaseHasEveryAcknowledgedWrite kills the whole database under write load, and then one of its sessions, after which
+// PostgreSQL ends all others and recovers.
+func TestAKilledDatabaseHasEveryAcknowledgedWrite(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, shape{})
+	l := s.load()
+	kills := 1
+	if full() {
+		kills = 5
+	}
+	for n := range kills {
+		s.suffer(l, s.kill(fmt.Sprintf("kill -9 of the database, %d", n+1)))
+	}
+	s.suffer(l, fault{
+		name: "kill -9 of one session",
+		inject: func() {
+			pid := s.psql("bookshelf", "SELECT pid FROM pg_stat_activity WHERE usename = 'bookshelf_app_a' LIMIT 1")
+			s.docker("exec", "--user", "root", s.db, "kill", "-9", pid)
+		},
+		seen: func(c counts) bool { return c.reads[later]+c.writes[later] > 0 },
+		mend: s.untilDatabase,
+	})
+	s.settle(l, "kill -9")
+}
+
+// TestAPausedDatabase stops every process of the database without ending one: connections stay, nothing answers.
+func TestAPausedDatabaseCostsTimeOutsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	long(t)
+	s := newStack(t, shape{})
+	l := s.load()
+	s.suffer(l, fault{
+		name: "the database is paused", seen: everybody, down: true,
+		inject: func() { s.docker("pause", s.db) },
+		mend: func() {
+			s.docker("unpause", s.db)
+			s.untilDatabase()
+		},
+	})
+	s.settle(l, "paused")
+}
+
+// TestABrokenNetwork takes the database off the network: packets go nowhere, and its name is gone.
+func TestABrokenNetworkHealsByItself(t *testing.T) {
+	t.Parallel()
+	long(t)
+	s := newStack(t, shape{})
+	l := s.load()
+	s.suffer(l, fault{
+		name: "no network to the database", seen: everybody, down: true,
+		inject: func() { s.docker("network", "disconnect", s.name, s.db) },
+		mend:   func() { s.docker("network", "connect", s.name, s.db) },
+	})
+	s.settle(l, "no network")
+}
