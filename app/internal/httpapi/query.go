@@ -172,6 +172,9 @@ func oneOf[T ~string](dst *T, value string, allowed ...T) error {
 
 // refuseParameters is for the operations that take no query.
 func refuseParameters(raw string) error {
+	if raw == "" {
+		return nil
+	}
 	values, err := parseValues(raw)
 	if err != nil {
 		return err
