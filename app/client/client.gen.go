@@ -700,6 +700,8 @@ type ClientInterface interface {
 
 	// GetBook Read a book
 	//
+	// Where the service keeps answers in memory, the book may be as it was a moment ago: until the instance has heard of a change through another one.
+	//
 	// Corresponds with GET /api/v1/books/{id} (the `GetBook` operationId).
 	GetBook(ctx context.Context, id ID, params *GetBookParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -868,6 +870,8 @@ func (c *Client) DeleteBook(ctx context.Context, id ID, params *DeleteBookParams
 }
 
 // GetBook Read a book
+//
+// Where the service keeps answers in memory, the book may be as it was a moment ago: until the instance has heard of a change through another one.
 //
 // Corresponds with GET /api/v1/books/{id} (the `GetBook` operationId).
 func (c *Client) GetBook(ctx context.Context, id ID, params *GetBookParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1949,6 +1953,8 @@ type ClientWithResponsesInterface interface {
 	DeleteBookWithResponse(ctx context.Context, id ID, params *DeleteBookParams, reqEditors ...RequestEditorFn) (*DeleteBookResponse, error)
 
 	// GetBookWithResponse Read a book
+	//
+	// Where the service keeps answers in memory, the book may be as it was a moment ago: until the instance has heard of a change through another one.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3638,6 +3644,8 @@ func (c *ClientWithResponses) DeleteBookWithResponse(ctx context.Context, id ID,
 }
 
 // GetBookWithResponse Read a book
+//
+// Where the service keeps answers in memory, the book may be as it was a moment ago: until the instance has heard of a change through another one.
 //
 // Returns a wrapper object for the known response body format(s).
 //

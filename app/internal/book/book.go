@@ -43,3 +43,11 @@ type Draft struct {
 	Language      string
 	Description   string
 }
+
+// OrNil returns nil for the "" that stands here for what is not known, where others say null.
+func OrNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

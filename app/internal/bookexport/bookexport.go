@@ -97,8 +97,8 @@ type line struct {
 
 func (w *jsonWriter) Write(b book.Book) error {
 	err := w.encoder.Encode(line{
-		Title: b.Title, Authors: b.Authors, ISBN13: orNull(b.ISBN13), PublishedYear: b.PublishedYear,
-		Language: orNull(b.Language), Description: orNull(b.Description),
+		Title: b.Title, Authors: b.Authors, ISBN13: book.OrNil(b.ISBN13), PublishedYear: b.PublishedYear,
+		Language: book.OrNil(b.Language), Description: book.OrNil(b.Description),
 	})
 	if err != nil {
 		return fmt.Errorf("write book %d: %w", b.ID, err)
@@ -107,11 +107,3 @@ func (w *jsonWriter) Write(b book.Book) error {
 }
 
 func (w *jsonWriter) Close() error { return nil }
-
-// orNull writes the domain's "" for "none" as null.
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}

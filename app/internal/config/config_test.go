@@ -50,6 +50,7 @@ func TestLoadWithRequiredVariablesOnly(t *testing.T) {
 		Database: Database{
 			Host: "db", Port: 5432, Name: "bookshelf", User: "app", SSLMode: "prefer", MaxConns: 10, ConnectTimeout: 3 * time.Second,
 		},
+		Cache:    Cache{MaxBytes: 16 << 20},
 		Access:   Access{Auth: "required"},
 		Tracing:  Tracing{Sampler: "parentbased_always_on", Ratio: 1},
 		Shutdown: Shutdown{Grace: 2 * time.Second, Timeout: 9 * time.Second},
@@ -102,14 +103,14 @@ func TestLoadTakesEveryVariable(t *testing.T) {
 		"MAX_CONNECTIONS": "9", "MAX_IN_FLIGHT": "7", "MAX_BODY_BYTES_IN_FLIGHT": "4096", "REQUIRE_IF_MATCH": "true",
 		"MAX_TRANSFERS": "3", "MAX_IMPORT_BYTES": "4096", "HTTP_TRANSFER_TIMEOUT": "1h0m0s",
 		"IDEMPOTENCY_RETENTION": "48h0m0s", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector:4318/base",
-		"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25",
+		"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25", "READ_CACHE": "on", "READ_CACHE_BYTES": "2097152",
 	}
 	got, err := Load(environment(set))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.LogLevel != slog.LevelWarn || got.Database.PasswordFile != file || got.HTTP.MaxBodyBytes != 2048 ||
-		!got.HTTP.RequireIfMatch {
+		!got.HTTP.RequireIfMatch || got.Cache != (Cache{On: true, MaxBytes: 2 << 20}) {
 		t.Errorf("got %+v", got)
 	}
 	for _, v := range got.Variables() {
@@ -167,6 +168,8 @@ func TestLoadRefuses(t *testing.T) {
 		"an unknown TLS mode":          {map[string]string{"DB_SSLMODE": "on"}, "DB_SSLMODE: must be one of disable, allow, prefer"},
 		"an unknown level":             {map[string]string{"LOG_LEVEL": "INFO"}, "LOG_LEVEL: must be one of debug, info, warn, error"},
 		"an unknown kind of access":    {map[string]string{"AUTH": "none"}, "AUTH: must be one of required"},
+		"a cache that is true":         {map[string]string{"READ_CACHE": "true"}, `READ_CACHE: must be one of off, on, is "true"`},
+		"a cache without room":         {map[string]string{"READ_CACHE_BYTES": "0"}, "READ_CACHE_BYTES: must be from 1048576"},
 		"a limit without a duration":   {map[string]string{"RATE_LIMIT_TOKEN": "100"}, "must be off or"},
 		"a limit of nothing":           {map[string]string{"RATE_LIMIT_ADDRESS": "0/1s"}, "must allow from 1 to 1000000"},
 		"a limit in half a second":     {map[string]string{"RATE_LIMIT_TOKEN": "1/500ms"}, "must be whole seconds"},

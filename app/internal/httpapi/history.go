@@ -49,7 +49,7 @@ func (a *API) handleBookHistory() http.Handler {
 		page := historyResponse{Items: make([]eventResponse, len(events))} // never nil, which would be written as null
 		for i, e := range events {
 			page.Items[i] = eventResponse{
-				ID: e.ID, Action: e.Action, At: e.At.UTC(), Actor: e.Actor, TokenID: orNull(e.TokenID),
+				ID: e.ID, Action: e.Action, At: e.At.UTC(), Actor: e.Actor, TokenID: book.OrNil(e.TokenID),
 				Version: e.Version, Before: e.Before, After: e.After,
 			}
 		}
@@ -104,12 +104,4 @@ func (q *historyQuery) setLimit(value string) (err error) {
 		return fmt.Errorf("must be from 1 to %d, is %d", book.MaxHistoryLimit, q.limit)
 	}
 	return nil
-}
-
-// orNull writes the domain's "" for "none" as null, so that clients need not know that convention.
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

@@ -76,17 +76,15 @@ func wholeNumber(value string) (int, error) {
 
 func (l *listQuery) setSort(value string) error {
 	l.sorted = true
-	for _, s := range sorts {
-		if s.name == value {
-			l.query.Sort = s.sort
-			return nil
-		}
-	}
 	names := make([]string, len(sorts))
 	for i, s := range sorts {
 		names[i] = s.name
 	}
-	return fmt.Errorf("must be one of %s", strings.Join(names, ", "))
+	err := oneOf(&value, value, names...)
+	if err == nil {
+		l.query.Sort = sorts[slices.Index(names, value)].sort
+	}
+	return err
 }
 
 // parseListQuery reads the parameters of a list and returns the query in canonical form, or a 400 with every mistake in
@@ -172,6 +170,9 @@ func oneOf[T ~string](dst *T, value string, allowed ...T) error {
 
 // refuseParameters is for the operations that take no query.
 func refuseParameters(raw string) error {
+	if raw == "" {
+		return nil
+	}
 	values, err := parseValues(raw)
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ type writtenPage struct {
 
 func asWritten(b book.Book) written {
 	return written{
-		b.ID, b.Title, b.Authors, orNull(b.ISBN13), b.PublishedYear, orNull(b.Language), orNull(b.Description),
+		b.ID, b.Title, b.Authors, book.OrNil(b.ISBN13), b.PublishedYear, book.OrNil(b.Language), book.OrNil(b.Description),
 		b.Version, b.CreatedAt.UTC(), b.UpdatedAt.UTC(),
 	}
 }

@@ -95,6 +95,9 @@ func (s *Store) Follow(ctx context.Context, logger *slog.Logger) {
 		if ctx.Err() != nil {
 			return
 		}
+		if err == nil {
+			continue
+		}
 		if !complained {
 			logger.Warn("changes of books cannot be followed; the read cache is bypassed", "error", err)
 			complained = true
@@ -121,7 +124,8 @@ type follower struct {
 	echoed   bool      // it was heard
 }
 
-// follow connects and hears of changes until something fails. began is called once it can be relied on.
+// follow connects and hears of changes until something fails, or the connection is as old as those of the pool may get:
+// then it returns nil. began is called once it can be relied on.
 func (s *Store) follow(ctx context.Context, began func()) error {
 	// Without the table, the reason is the schema.
 	if err := s.Ready(ctx); err != nil {
@@ -137,11 +141,12 @@ func (s *Store) follow(ctx context.Context, began func()) error {
 	if err := f.register(ctx); err != nil {
 		return err
 	}
-	for {
+	for end := time.Now().Add(s.pool.Config().MaxConnLifetime); time.Now().Before(end); {
 		if err := f.round(ctx, began); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 func (f *follower) connect(ctx context.Context, opts Options) error {

@@ -354,6 +354,21 @@ func TestALostConnectionIsToldOfAndReplaced(t *testing.T) {
 	}
 }
 
+// Otherwise the login of before a rotation would be used for ever.
+func TestAConnectionThatIsOldIsReplacedWithoutAWord(t *testing.T) {
+	t.Parallel()
+	opts := pgtest.New(t).App
+	opts.MaxConnLifetime = 100 * time.Millisecond
+	_, h, log, _ := follow(t, opts)
+	eventually(t, "it was replaced twice", func() bool {
+		following, _, losses := h.state()
+		return following && losses == 2
+	})
+	if text := log(); strings.Contains(text, "level=WARN") {
+		t.Errorf("log:\n%s", text)
+	}
+}
+
 // silence passes connections on to a server until it is told to swallow what they carry.
 type silence struct {
 	addr  *net.TCPAddr

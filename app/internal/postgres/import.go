@@ -93,21 +93,13 @@ func (i *Import) Stage(ctx context.Context, rows []ImportRow) error {
 		pgx.CopyFromSlice(len(rows), func(n int) ([]any, error) {
 			d := rows[n].Draft
 			return []any{
-				rows[n].Line, d.Title, d.Authors, orNull(d.ISBN), d.PublishedYear, orNull(d.Language), d.Description,
+				rows[n].Line, d.Title, d.Authors, book.OrNil(d.ISBN), d.PublishedYear, book.OrNil(d.Language), d.Description,
 			}, nil
 		}))
 	if err != nil {
 		return bookError("stage rows", err, "")
 	}
 	return nil
-}
-
-// orNull stores "" as NULL.
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 // The statements of a merge, in the order in which they run.

@@ -37,6 +37,11 @@ type family struct {
 	name, help string
 	kind       Kind
 	series     *vm.Set
+	labels     []string // names, up to two, for count
+
+	// known finds a counter without building its name again. It is bounded by what the callers' code can say.
+	mu    sync.RWMutex
+	known map[[2]string]*vm.Counter
 }
 
 // Metrics holds the service's metrics. It is safe for concurrent use.
@@ -76,9 +81,9 @@ func NewMetrics(build buildinfo.Info) *Metrics {
 		"Time from the end of a request's headers to the end of its response.", Histogram)
 	active := m.family("http_server_active_requests", "Requests being answered.", Gauge)
 	m.active = active.series.NewGauge(seriesName(active.name, "service_version", m.version), nil)
-	m.tokens = m.family("bookd_token_checks_total", "Requests that needed a token, by what became of it.", Counter)
-	m.limits = m.family("bookd_rate_limit_checks_total", "Requests under a limit, by policy and outcome.", Counter)
-	m.keys = m.family("bookd_idempotency_keys_total", "Requests with an Idempotency-Key, by what became of them.", Counter)
+	m.tokens = m.family("bookd_token_checks_total", "Requests that needed a token, by what became of it.", Counter, "outcome")
+	m.limits = m.family("bookd_rate_limit_checks_total", "Requests under a limit, by policy and outcome.", Counter, "policy", "outcome")
+	m.keys = m.family("bookd_idempotency_keys_total", "Requests with an Idempotency-Key, by what became of them.", Counter, "outcome")
 	sizes := m.family("bookd_db_read_batch_size", "Look-ups of a book that one statement answered.", Histogram)
 	m.lookUps = sizes.series.NewPrometheusHistogramExt(sizes.name, batchBuckets)
 	m.Func("bookd_build_info", "The build that is running; always 1.", Gauge, func() float64 { return 1 },
@@ -87,8 +92,11 @@ func NewMetrics(build buildinfo.Info) *Metrics {
 }
 
 // family appends to the exposition, which keeps the order of registration: what a release is judged by comes first.
-func (m *Metrics) family(name, help string, kind Kind) *family {
-	f := &family{name: name, help: help, kind: kind, series: vm.NewSet()}
+// labels are the names of those that count gives values to.
+func (m *Metrics) family(name, help string, kind Kind, labels ...string) *family {
+	f := &family{
+		name: name, help: help, kind: kind, series: vm.NewSet(), labels: labels, known: map[[2]string]*vm.Counter{},
+	}
 	m.families = append(m.families, f)
 	return f
 }
@@ -118,22 +126,35 @@ func (m *Metrics) RequestDone(route, method string, status int, elapsed time.Dur
 
 // TokenChecked counts a request that needed a token: accepted, missing, refused, forbidden (by its scopes), or unverified
 // (the store could not tell).
-func (m *Metrics) TokenChecked(outcome string) { m.tokens.count("outcome", outcome) }
+func (m *Metrics) TokenChecked(outcome string) { m.tokens.count([2]string{outcome}) }
 
 // LimitChecked counts a request under a policy of limits: allowed or refused.
 func (m *Metrics) LimitChecked(policy, outcome string) {
-	m.limits.count("policy", policy, "outcome", outcome)
+	m.limits.count([2]string{policy, outcome})
 }
 
 // KeyUsed counts a request with an Idempotency-Key: created, replayed, or failed.
-func (m *Metrics) KeyUsed(outcome string) { m.keys.count("outcome", outcome) }
+func (m *Metrics) KeyUsed(outcome string) { m.keys.count([2]string{outcome}) }
 
 // LookedUp counts a statement that answered so many look-ups.
 func (m *Metrics) LookedUp(size int) { m.lookUps.Update(float64(size)) }
 
-// count adds to the series of the labels, of which there are a few.
-func (f *family) count(labels ...string) {
-	f.series.GetOrCreateCounter(seriesName(f.name, labels...)).Inc()
+// count adds to the series whose labels have these values.
+func (f *family) count(values [2]string) {
+	f.mu.RLock()
+	counter := f.known[values]
+	f.mu.RUnlock()
+	if counter == nil {
+		var labels []string
+		for i, name := range f.labels {
+			labels = append(labels, name, values[i])
+		}
+		counter = f.series.GetOrCreateCounter(seriesName(f.name, labels...))
+		f.mu.Lock()
+		f.known[values] = counter
+		f.mu.Unlock()
+	}
+	counter.Inc()
 }
 
 // newRequestSeries may run for the same labels in several requests at once; the sets return the same series to all.
