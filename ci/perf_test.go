@@ -94,4 +94,3 @@ func TestWhatCannotBeMeasuredHasNotPassed(t *testing.T) {
 	_, err = b.module.Perf(b.ctx, "Not/A Name", nil, nil, true)
 	wantError(t, err, "Not/A Name")
 }
-

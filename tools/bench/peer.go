@@ -41,7 +41,9 @@ func startPeer(ctx context.Context, image string, db *database) (*peer, error) {
 		return nil, err
 	}
 	p := &peer{name: "bookshelf-peer-" + strings.ToLower(rand.Text()[:8]), addr: listener.Addr().String()}
-	listener.Close()
+	if err := listener.Close(); err != nil {
+		return nil, err
+	}
 	args := []string{
 		"run", "--detach", "--name", p.name, "--network", "host", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true",
 		"--volume", db.dir + ":/pg:ro", "--env", "PGHOST=/pg", "--env", "PGDATABASE=" + databaseName, "--env", "PGUSER=" + servingRole,
