@@ -128,6 +128,11 @@ fuzz: need-go ## look for input that breaks a decoder, FUZZTIME (30s) for each
 bench: need-go ## measure the service against what its parts allow, in BENCH_SECONDS (300); writes bench/latest.json and a picture
 	@$(RUN) ./bench
 
+.PHONY: bench-peer
+bench-peer: need-go bases ## measure the service beside the same resource in Flask, SQLAlchemy and gunicorn, in BENCH_SECONDS
+	@$(RUN) ./image --source '$(CURDIR)/tools/bench/peer' --version peer --tag bookshelf-peer:latest --id-file '$(CURDIR)/.tools/peer-image-id'
+	@$(RUN) ./bench --peer "$$(<.tools/peer-image-id)"
+
 .PHONY: pgo
 pgo: need-go ## take a profile of a mixed load, by which the compiler optimises the service while it is there (docs/performance.md)
 	@$(RUN) ./bench --profile '$(CURDIR)/app/cmd/bookd/default.pgo' get get list search create update

@@ -19,7 +19,7 @@ const (
 	// RoundsAtOnce are measured before each look at them; fewer than eight have no interval of that confidence.
 	RoundsAtOnce = 8
 	// MaxRounds ends the measuring where no verdict is to be had; that of a quick comparison ends sooner.
-	MaxRounds, maxQuickRounds = 48, 16
+	MaxRounds, maxQuickRounds = 48, RoundsAtOnce
 )
 
 // floors are how low the interval of a ratio may reach before it says too little to pass: a machine so noisy that a service which

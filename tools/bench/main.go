@@ -1,6 +1,6 @@
 // Command bench measures the service against the limit of its parts, all in one run on one machine.
 //
-//	GOWORK=off go run -C tools ./bench [--bookd FILE] [--profile FILE] [OPERATION…]
+//	GOWORK=off go run -C tools ./bench [--bookd FILE] [--profile FILE] [--peer IMAGE] [OPERATION…]
 //
 // The limit of an operation is what its two parts leave when they share the processors: PostgreSQL answering the same SQL
 // (pgbench with prepared statements over the same Unix socket), and net/http sending the same bytes.
@@ -8,7 +8,7 @@
 //	limit = 1 / (1/limit_pg + 1/limit_http)
 //
 // The three are measured in turn, round by round, so that whatever else the machine does meets all of them; printed are
-// ratios within a round. BENCH_SECONDS (300) is about how long all of it takes.
+// ratios within a round. With --peer it is compared with another service instead. BENCH_SECONDS (300) is about how long all of it takes.
 package main
 
 import (
@@ -54,8 +54,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	binary := flags.String("bookd", "", "measure this program instead of building one")
 	profile := flags.String("profile", "", "take no measurements; write a CPU profile of a mixed load for default.pgo")
+	peerImage := flags.String("peer", "", "compare with this image, of tools/bench/peer, instead of with the limits")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *profile != "" && *peerImage != "" {
+		return errors.New("--profile and --peer are two different things to do")
 	}
 	ops, err := command.Choose("operation", operations(), func(op operation) string { return op.Name }, flags.Args())
 	if err != nil {
@@ -69,7 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return measureAll(ctx, root, *binary, *profile, ops, p, stdout)
+	return measureAll(ctx, root, *binary, *profile, *peerImage, ops, p, stdout)
 }
 
 // timing is how a run spends its time.
@@ -99,7 +103,7 @@ func plan(wanted string, operations int) (timing, error) {
 
 // measureAll sets everything up, measures, and takes everything down again, also after Ctrl-C.
 func measureAll(
-	ctx context.Context, root, binary, profile string, ops []operation, p timing, stdout io.Writer,
+	ctx context.Context, root, binary, profile, peerImage string, ops []operation, p timing, stdout io.Writer,
 ) (err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
@@ -144,6 +148,9 @@ func measureAll(
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if profile != "" {
 		return b.profile(ctx, profile)
+	}
+	if peerImage != "" {
+		return b.measurePeer(ctx, peerImage, filepath.Join(root, "bench"))
 	}
 	result, err := b.measure(ctx)
 	if err != nil {

@@ -105,7 +105,11 @@ func ratios(values []float64, to func(round int) float64) spread {
 	for i, v := range values {
 		all[i] = v / to(i)
 	}
-	return spread{Median: median(all), Min: slices.Min(all), Max: slices.Max(all)}
+	return spreadOf(all)
+}
+
+func spreadOf(values []float64) spread {
+	return spread{Median: median(values), Min: slices.Min(values), Max: slices.Max(values)}
 }
 
 func median(values []float64) float64 {
