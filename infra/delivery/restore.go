@@ -78,6 +78,11 @@ func (o *Operator) Restore(ctx context.Context, name, to string, log io.Writer) 
 	if err := s.swapIn(ctx, data, fresh, &result); err != nil {
 		return RestoreResult{}, err
 	}
+	// The backups from before may lead to what has just been left: nothing that is written from here on can be recovered from those.
+	s.Report.Note("%s serves again; taking a backup of what it has now", name)
+	if _, err := s.backup.Take(ctx, backup.Differential); err != nil {
+		s.Report.Note("that failed, and the schedule will try again: %v", err)
+	}
 	result.Seconds = time.Since(began).Seconds()
 	return result, nil
 }

@@ -124,7 +124,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		}},
 		{"restore the backup", true, func(ctx context.Context) error { return r.scratch.Restore(ctx, chosen.Label) }},
 		{"recover to its restore point", true, func(ctx context.Context) error {
-			return r.scratch.Start(ctx, scratch.Target{Point: chosen.Marker.Name, Hold: true})
+			return r.scratch.Start(ctx, scratch.Target{Point: chosen.Marker.Name, Own: true, Hold: true})
 		}},
 		{"compare the content", false, func(ctx context.Context) error { return r.compare(ctx, *chosen.Marker) }},
 		{"recover to the end of the archive", true, func(ctx context.Context) error { return r.scratch.Start(ctx, scratch.Target{}) }},

@@ -135,7 +135,7 @@ func (s *Scratch) Backups(ctx context.Context) ([]backup.Backup, error) {
 func (s *Scratch) Restore(ctx context.Context, label string) error {
 	stanza := "--stanza=" + s.Env.Project + "-" + s.Env.Name
 	// What a run that was killed has written is no cluster, and is written over.
-	return s.run(ctx, s.tools, nil, "pgbackrest", stanza, "--set="+label, "--type=default", "--archive-mode=preserve", "--force", "--delta", "restore")
+	return s.run(ctx, s.tools, nil, "pgbackrest", stanza, "--set="+label, "--type=default", "--archive-mode=preserve", "--job-retry=0", "--force", "--delta", "restore")
 }
 
 // Start starts the database: it recovers up to the target and then goes on by itself, or stays where it is if the target is to be held.

@@ -14,6 +14,8 @@ type Target struct {
 	Point     string
 	Time      time.Time
 	Immediate bool
+	// Own stays on the timeline that the backup was taken on, also where a restore has since begun another one before that.
+	Own bool
 	// Hold keeps the database at the target, read-only, instead of going on from there.
 	Hold bool
 }
@@ -22,6 +24,9 @@ type Target struct {
 func (t Target) settings() []string {
 	var settings []string
 	set := func(key, value string) { settings = append(settings, "-c", key+"="+value) }
+	if t.Own {
+		set("recovery_target_timeline", "current")
+	}
 	switch {
 	case t.Point != "":
 		set("recovery_target_name", t.Point)
@@ -30,7 +35,7 @@ func (t Target) settings() []string {
 	case t.Immediate:
 		set("recovery_target", "immediate")
 	default:
-		return nil
+		return settings
 	}
 	action := "promote"
 	if t.Hold {
@@ -64,9 +69,9 @@ func Find(to string, backups []backup.Backup) (backup.Backup, Target, error) {
 	for _, b := range backups {
 		switch {
 		case b.Label == to && b.Marker != nil:
-			return b, Target{Point: b.Marker.Name}, nil
+			return b, Target{Point: b.Marker.Name, Own: true}, nil
 		case b.Label == to:
-			return b, Target{Immediate: true}, nil
+			return b, Target{Immediate: true, Own: true}, nil
 		}
 	}
 	at, err := time.Parse(time.RFC3339Nano, to)

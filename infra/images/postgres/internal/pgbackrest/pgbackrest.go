@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // Tool is pgBackRest for one stanza.
@@ -84,8 +85,27 @@ func (t Tool) Backups(ctx context.Context) ([]Backup, error) {
 	return parse(out)
 }
 
+// otherProblem is the status of a repository that is there and cannot be read, unlike one that has no backup yet.
+const otherProblem = 99
+
+// printable replaces control characters: with the wrong key, pgBackRest quotes what it takes for text.
+func printable(text []byte) []byte {
+	return bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
 func parse(out []byte) ([]Backup, error) {
 	var stanzas []struct {
+		Repo []struct {
+			Status struct {
+				Code    int
+				Message string
+			}
+		}
 		Backup []struct {
 			Label      string
 			Type       string
@@ -99,11 +119,19 @@ func parse(out []byte) ([]Backup, error) {
 			}
 		}
 	}
-	if err := json.Unmarshal(out, &stanzas); err != nil {
+	if err := json.Unmarshal(printable(out), &stanzas); err != nil {
 		return nil, fmt.Errorf("read what pgbackrest info says: %w", err)
 	}
 	var backups []Backup
 	for _, stanza := range stanzas {
+		for _, repo := range stanza.Repo {
+			if problem := repo.Status.Message; repo.Status.Code == otherProblem {
+				if strings.Contains(problem, "FormatError") || strings.Contains(problem, "CryptoError") {
+					problem = "is the key the right one? " + problem
+				}
+				return nil, fmt.Errorf("the repository cannot be read: %.600s", strings.Join(strings.Fields(problem), " "))
+			}
+		}
 		for _, b := range stanza.Backup {
 			backups = append(backups, Backup{
 				Label: b.Label, Type: b.Type, Faulty: b.Error, Annotations: b.Annotation,
