@@ -222,6 +222,11 @@ e2e-kills: quiet-doctor ## kill deliver, the edge, the database and replicas in 
 	@$(MAKE) tools image edge-image postgres-image deliver
 	@$(RELEASES) -run='Killed|Death' ./releases
 
+.PHONY: e2e-secrets
+e2e-secrets: quiet-doctor ## rotate under load, also killed, and move an environment; prints what became of every request
+	@$(MAKE) tools image edge-image deliver
+	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C infra -count=1 -timeout=30m -v -run='^TestPasswordsAreRotatedUnderLoad$$' ./cmd/deliver
+
 .PHONY: image-e2e
 image-e2e: quiet-doctor ## start the image with a database and drive it over HTTP
 	@$(MAKE) image

@@ -10,7 +10,7 @@ import (
 )
 
 // Rotation says how old secrets may become, 0 for as old as they like.
-type Rotation struct{ Database, Tokens time.Duration }
+type Rotation struct{ Database time.Duration }
 
 const day = 24 * time.Hour
 
@@ -24,22 +24,18 @@ const (
 func (r *reader) rotation(key string) Rotation {
 	ages := struct {
 		Database string `json:"database"`
-		Tokens   string `json:"tokens"`
-	}{"90d", "off"}
+	}{"90d"}
 	decoder := json.NewDecoder(bytes.NewReader([]byte(r.value(key))))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&ages); err != nil {
-		r.problem("%s:%s: want a mapping of database and tokens to ages: %w", Namespace, key, err)
+		r.problem("%s:%s: want a mapping of database to an age: %w", Namespace, key, err)
 		return Rotation{}
 	}
-	read := func(name, value string) time.Duration {
-		age, err := ParseAge(value)
-		if err != nil {
-			r.problem("%s:%s: %s: %w", Namespace, key, name, err)
-		}
-		return age
+	age, err := ParseAge(ages.Database)
+	if err != nil {
+		r.problem("%s:%s: database: %w", Namespace, key, err)
 	}
-	return Rotation{Database: read("database", ages.Database), Tokens: read("tokens", ages.Tokens)}
+	return Rotation{Database: age}
 }
 
 // ParseAge reads how old something may be: days ("30d"), a Go duration ("12h"), or "off", which is 0.

@@ -25,11 +25,13 @@ type world struct {
 	// lingering is how many more looks at the connections of a former login find one.
 	lingering int
 	log       strings.Builder
+	// compared remembers what accepts has found, which takes its time.
+	compared map[[2]string]bool
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir() + "/secrets", verifiers: map[string]string{}}
+	w := &world{t: t, dir: t.TempDir() + "/secrets", verifiers: map[string]string{}, compared: map[[2]string]bool{}}
 	set, err := credentials.Ensure(w.dir)
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +60,10 @@ func (w *world) accepts(role, password string) bool {
 	if parts == nil {
 		return false
 	}
+	pair := [2]string{w.verifiers[role], password}
+	if same, known := w.compared[pair]; known {
+		return same
+	}
 	salt, err := base64.StdEncoding.DecodeString(parts[2])
 	if err != nil {
 		w.t.Fatal(err)
@@ -66,7 +72,8 @@ func (w *world) accepts(role, password string) bool {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return again == w.verifiers[role]
+	w.compared[pair] = again == w.verifiers[role]
+	return w.compared[pair]
 }
 
 func (w *world) Login(_ context.Context, role, password string) (bool, error) {

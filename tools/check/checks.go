@@ -201,7 +201,7 @@ func (c checker) lint(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return everywhere(ctx, slices.Concat(c.modules, c.tagged), modules.Module.Env,
-		linter, "run", "--config", filepath.Join(c.root, ".golangci.yml"), "./...")
+		linter, "run", "--allow-serial-runners", "--config", filepath.Join(c.root, ".golangci.yml"), "./...")
 }
 
 // everywhere runs one command in each of the modules and joins what it complains of.

@@ -56,17 +56,14 @@ func (b *bench) makeToken() {
 	b.token = strings.TrimSpace(token)
 }
 
-// underProbe sends a constant stream of requests while work is done, and returns what became of each of them.
-func (b *bench) underProbe(run string, work func()) release.Account {
+// underProbe sends a constant stream of so many requests a second while work is done, and returns what became of each of them.
+func (b *bench) underProbe(run string, rate float64, work func()) release.Account {
 	b.t.Helper()
 	config, err := environment.Load(b.name, func(string) string { return "" })
 	b.must(err)
 	stream, err := probe.Parse(string(config.Service.Probe))
 	b.must(err)
-	stream.Rate = 40
-	if full() {
-		stream.Rate = 150
-	}
+	stream.Rate = rate
 	p, err := probe.Start(b.t.Context(), stream.Authorized(b.token), b.url, run)
 	b.must(err)
 	work()
@@ -107,7 +104,11 @@ func (b *bench) psql(role, password, database, statement string) (string, error)
 func (b *bench) testRotations(t *testing.T) {
 	var before []credentials.Set
 	var results []delivery.RotateResult
-	account := b.underProbe(fmt.Sprintf("rotation-%d", os.Getpid()), func() {
+	rate := 40.0
+	if full() {
+		rate = 150
+	}
+	account := b.underProbe(fmt.Sprintf("rotation-%d", os.Getpid()), rate, func() {
 		for range 2 {
 			before = append(before, b.passwords())
 			results = append(results, b.rotate())
@@ -184,7 +185,7 @@ func (b *bench) testKilledRotations(t *testing.T) {
 		t.Skip("make e2e-secrets runs it: the tests of package rotation stop after every single step")
 	}
 	lines := []string{"setting 5 passwords", "handing over", "waiting until", "can log in no more", "create container roles"}
-	account := b.underProbe(fmt.Sprintf("kills-%d", os.Getpid()), func() {
+	account := b.underProbe(fmt.Sprintf("kills-%d", os.Getpid()), 40, func() {
 		for i, line := range lines {
 			before := b.passwords().App.Role
 			b.killAt(line)

@@ -1,7 +1,11 @@
 package docker
 
 import (
+	"archive/tar"
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -61,6 +65,32 @@ func TestLinesOfSeveralStreamsDoNotMix(t *testing.T) {
 	two.Flush()
 	want := "two | whole\none | first half\none | second\none | no end\n"
 	if diff := cmp.Diff(want, to.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFilesAreGivenToATaskForItsRootAlone(t *testing.T) {
+	t.Parallel()
+	archive, err := pack(map[string][]byte{"/uploads/b": []byte("two"), "/uploads/a": []byte("one")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for r := tar.NewReader(archive); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%s %o %d %s", header.Name, header.Mode, header.Uid, content))
+	}
+	if diff := cmp.Diff([]string{"uploads/a 400 0 one", "uploads/b 400 0 two"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

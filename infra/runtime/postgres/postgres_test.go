@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -83,5 +84,42 @@ func TestADatabaseThatDoesNotAnswerSaysWhy(t *testing.T) {
 		if _, err := client(test.platform).Query(t.Context(), "SELECT 1"); err == nil || err.Error() != test.want {
 			t.Errorf("%s: want %q, have %v", name, test.want, err)
 		}
+	}
+}
+
+func TestALoginIsTriedWithoutShowingThePassword(t *testing.T) {
+	t.Parallel()
+	for complaint, want := range map[string]struct {
+		accepted bool
+		failed   bool
+	}{
+		"": {accepted: true},
+		`psql: error: connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication failed for user "x"`: {},
+		`psql: error: connection to server at "127.0.0.1", port 5432 failed: FATAL:  role "x" is not permitted to log in`:         {},
+		"psql: error: connection refused": {failed: true},
+	} {
+		p := &platform{state: runtime.StateHealthy, complaint: complaint}
+		if complaint != "" {
+			p.code = 2
+		}
+		accepted, err := client(p).Login(t.Context(), "x", "hush")
+		if accepted != want.accepted || (err != nil) != want.failed {
+			t.Errorf("%q: accepted %t, %v", complaint, accepted, err)
+		}
+		if p.standard != "hush\n" || strings.Contains(strings.Join(p.command, " "), "hush") {
+			t.Errorf("%q was run with %q on standard input", p.command, p.standard)
+		}
+	}
+}
+
+func TestAnAdministratorWhoIsRefusedIsToldFromOtherFailures(t *testing.T) {
+	t.Parallel()
+	p := &platform{state: runtime.StateHealthy, code: 2, complaint: `FATAL:  password authentication failed for user "postgres"`}
+	if _, err := client(p).Query(t.Context(), "SELECT 1"); !errors.Is(err, ErrRefused) {
+		t.Errorf("%v", err)
+	}
+	p.complaint = "FATAL:  the database system is starting up"
+	if _, err := client(p).Query(t.Context(), "SELECT 1"); err == nil || errors.Is(err, ErrRefused) {
+		t.Errorf("%v", err)
 	}
 }
