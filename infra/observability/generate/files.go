@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"bookshelf/infra/observability/generate/alerts"
 	"bookshelf/infra/observability/generate/contract"
+	"bookshelf/infra/observability/generate/dashboards"
 	"bookshelf/infra/observability/generate/objectives"
 )
 
@@ -42,6 +44,9 @@ func generate(root string) (map[string][]byte, error) {
 	if files["infra/observability/rules/alerts.yml"], err = alerts.Marshal(rules, "infra/observability/generate/alerts"); err != nil {
 		return nil, err
 	}
+	if err := addDashboards(files, set); err != nil {
+		return nil, err
+	}
 	files["docs/telemetry.md"] = telemetryPage(set)
 	files["docs/alerts.md"] = alertsPage(append(groups, objectives.Group()), classes)
 	return files, nil
@@ -65,4 +70,49 @@ func checkRules(set *contract.Set, groups []rulefmt.RuleGroup) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// PanelQuery is a query of a panel, for whoever tries them all on a running environment.
+type PanelQuery struct {
+	Dashboard string `json:"dashboard"`
+	Panel     string `json:"panel"`
+	Expr      string `json:"expr"`
+	Optional  bool   `json:"optional"` // may have no answer where an environment is without that part
+}
+
+// addDashboards adds every dashboard in both forms, and the list of their queries.
+func addDashboards(files map[string][]byte, set *contract.Set) error {
+	var problems []error
+	var queries []PanelQuery
+	for _, d := range dashboards.All(set) {
+		for _, row := range d.Rows {
+			for _, p := range row.Panels {
+				for _, q := range p.Queries {
+					problems = append(problems, within(d.Name+": "+p.Title, set.Check(q.Expr)))
+					queries = append(queries, PanelQuery{Dashboard: d.Name, Panel: p.Title, Expr: q.Expr, Optional: p.Optional})
+				}
+			}
+		}
+		for _, m := range d.Markers {
+			problems = append(problems, within(d.Name+": "+m.Title, set.Check(m.Expr)))
+		}
+		for folder, write := range map[string]func() ([]byte, error){"grafana": d.Grafana, "vmui": d.Vmui} {
+			text, err := write()
+			if err != nil {
+				return err
+			}
+			files["infra/observability/dashboards/"+folder+"/"+d.Name+".json"] = text
+		}
+	}
+	list, err := json.MarshalIndent(queries, "", "  ")
+	files["infra/observability/dashboards/queries.json"] = append(list, '\n')
+	return errors.Join(append(problems, err)...)
+}
+
+// within says where an error is.
+func within(where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", where, err)
 }

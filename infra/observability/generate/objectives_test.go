@@ -14,10 +14,10 @@ import (
 	"bookshelf/infra/observability/generate/objectives"
 )
 
-// Budgets are of days: these scenarios have a sample every five minutes for twenty hours, in which a fault lasts from the fourth hour.
+// Budgets are of days: these scenarios have a sample every five minutes for ten hours, in which a fault lasts from the fourth hour.
 const (
 	slowStep = 5 * time.Minute
-	slowEnd  = 20 * time.Hour
+	slowEnd  = 10 * time.Hour
 	samples  = int(slowEnd / slowStep)
 )
 

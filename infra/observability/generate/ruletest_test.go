@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 )
 
@@ -45,17 +47,24 @@ type firing struct {
 	labels        labels.Labels
 }
 
-// watch evaluates the rule files on a world as Prometheus does, every step for so long, and returns what fired at each moment.
-func watch(t *testing.T, w world, step, length time.Duration, files ...string) map[time.Duration][]firing {
+// prometheus is storage, engine and rules, as Prometheus puts them together.
+type prometheus struct {
+	storage storage.Storage
+	engine  *promql.Engine
+	groups  []*rules.Group
+}
+
+// newPrometheus loads a world and the rule files.
+func newPrometheus(t *testing.T, w world, step time.Duration, files ...string) prometheus {
 	t.Helper()
-	storage := promqltest.LoadedStorage(t, w.load(step), func(o *tsdb.Options) {
+	loaded := promqltest.LoadedStorage(t, w.load(step), func(o *tsdb.Options) {
 		// What rules record at the beginning comes after what was scraped until the end.
 		o.MinBlockDuration = (100 * 24 * time.Hour).Milliseconds()
 		o.MaxBlockDuration = o.MinBlockDuration
 	})
-	engine := promqltest.NewTestEngine(t, false, 5*time.Minute, 1_000_000)
+	p := prometheus{storage: loaded, engine: promqltest.NewTestEngine(t, false, 5*time.Minute, 1_000_000)}
 	manager := rules.NewManager(&rules.ManagerOptions{
-		QueryFunc: rules.EngineQueryFunc(engine, storage), AppendableV2: storage, Queryable: storage, Context: t.Context(),
+		QueryFunc: rules.EngineQueryFunc(p.engine, loaded), AppendableV2: loaded, Queryable: loaded, Context: t.Context(),
 		Logger: slog.New(slog.DiscardHandler), NotifyFunc: func(_ context.Context, _ string, _ ...*rules.Alert) {},
 		Parser: parser.NewParser(parser.Options{}),
 	})
@@ -67,24 +76,50 @@ func watch(t *testing.T, w world, step, length time.Duration, files ...string) m
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	fired := map[time.Duration][]firing{}
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		p.groups = append(p.groups, groups[name])
+	}
+	for _, group := range p.groups {
+		for _, rule := range group.Rules() {
+			if alert, ok := rule.(*rules.AlertingRule); ok {
+				alert.SetRestored(true) // there is nothing from before a restart
+			}
+		}
+	}
+	// What others use is recorded first.
+	slices.SortStableFunc(p.groups, func(a, b *rules.Group) int { return strings.Compare(b.File(), a.File()) })
+	return p
+}
+
+// run evaluates the rules every step for so long and tells of each alert that fires.
+func (p prometheus) run(t *testing.T, step, length time.Duration, tell func(at time.Duration, f firing)) {
+	t.Helper()
 	for at := time.Duration(0); at <= length; at += step {
-		for _, group := range groups {
+		for _, group := range p.groups {
 			group.Eval(t.Context(), time.Unix(0, 0).Add(at))
 			for _, rule := range group.Rules() {
 				if rule.Health() == rules.HealthBad {
 					t.Fatalf("%v: %s: %v", at, rule.Name(), rule.LastError())
 				}
-				if alert, ok := rule.(*rules.AlertingRule); ok {
-					for _, active := range alert.ActiveAlerts() {
-						if active.State == rules.StateFiring {
-							fired[at] = append(fired[at], firing{alert.Name(), active.Annotations.Get("summary"), active.Labels})
-						}
+				alert, ok := rule.(*rules.AlertingRule)
+				if !ok {
+					continue
+				}
+				for _, active := range alert.ActiveAlerts() {
+					if active.State == rules.StateFiring {
+						tell(at, firing{alert.Name(), active.Annotations.Get("summary"), active.Labels})
 					}
 				}
 			}
 		}
 	}
+}
+
+// watch evaluates the rule files on a world and returns what fired at each moment.
+func watch(t *testing.T, w world, step, length time.Duration, files ...string) map[time.Duration][]firing {
+	t.Helper()
+	fired := map[time.Duration][]firing{}
+	newPrometheus(t, w, step, files...).run(t, step, length, func(at time.Duration, f firing) { fired[at] = append(fired[at], f) })
 	return fired
 }
 
