@@ -3,11 +3,12 @@ package faults
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"bookshelf/conformance/internal/engine"
 )
 
-// TestTakenConnections lets others take every connection that the database allows, and cuts those of the service.
+// TestTakenConnectionsAreRefusalsUntilTheyAreFree lets others take every connection that the database allows, and cuts those of the service.
 func TestTakenConnectionsAreRefusalsUntilTheyAreFree(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, shape{settings: []string{"max_connections=20"}})
@@ -20,31 +21,29 @@ func TestTakenConnectionsAreRefusalsUntilTheyAreFree(t *testing.T) {
 		name: "others take all connections", seen: everybody, down: true,
 		inject: func() {
 			s.docker("exec", "--detach", s.db, "bash", "-c", others)
-			engine.Eventually(t, "all are taken", func() string {
-				free := s.psql("postgres", `SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-					- current_setting('reserved_connections')::int - count(*) FILTER (WHERE usename <> 'postgres') FROM pg_stat_activity WHERE backend_type = 'client backend'`)
-				if free > "0" {
-					return free + " are free"
+			engine.Eventually(t, "others have all of them", func() string {
+				if left := s.cut("bookshelf_app_a"); left != "0" {
+					return "the service had " + left
 				}
 				return ""
 			})
-			s.cut("bookshelf_app_a")
 		},
-		mend: func() {
+		mend: func() time.Time {
 			s.docker("exec", s.db, "touch", "/tmp/enough")
 			s.cut("bookshelf_owner")
+			return time.Now()
 		},
 	})
 	s.settle(l, "no connections")
 }
 
-// cut ends all sessions of a role.
-func (s *stack) cut(role string) {
+// cut ends all sessions of a role and returns how many there were.
+func (s *stack) cut(role string) string {
 	s.t.Helper()
-	s.psql("postgres", fmt.Sprintf("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '%s'", role))
+	return s.psql("postgres", fmt.Sprintf("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '%s'", role))
 }
 
-// TestALockedTable keeps every statement waiting, and with them every connection of the service's own pool.
+// TestALockedTableUsesUpThePoolAndIsOverWithTheLock keeps every statement waiting, and with them every connection of the service's own pool.
 func TestALockedTableUsesUpThePoolAndIsOverWithTheLock(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -56,20 +55,21 @@ func TestALockedTableUsesUpThePoolAndIsOverWithTheLock(t *testing.T) {
 			s.docker("exec", "--detach", "--user", "postgres", s.db, "psql", "--no-psqlrc", "--quiet", "bookshelf", "--command",
 				"BEGIN; LOCK TABLE books IN ACCESS EXCLUSIVE MODE; SET application_name = 'holder'; SELECT pg_sleep(3600)")
 		},
-		mend: func() {
+		mend: func() time.Time {
 			s.psql("postgres", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'holder'")
+			return time.Now()
 		},
 	})
 	s.settle(l, "locked table")
 }
 
-// TestASmallPool has far fewer connections than clients: they wait a moment, and nobody is refused.
+// TestASmallPoolMakesClientsWaitAndRefusesNobody has far fewer connections than clients: they wait a moment, and nobody is refused.
 func TestASmallPoolMakesClientsWaitAndRefusesNobody(t *testing.T) {
 	t.Parallel()
 	long(t)
 	s := newStack(t, shape{service: []string{"DB_MAX_CONNS=1"}})
 	l := s.load()
-	s.suffer(l, fault{name: "one connection for all", inject: func() {}, mend: func() {}})
+	s.suffer(l, fault{name: "one connection for all", inject: func() {}, mend: time.Now})
 	if waits := s.metric("bookd_db_pool_waits_total"); waits == 0 {
 		t.Error("nobody had to wait")
 	}
