@@ -26,7 +26,8 @@ func clockImage(t *testing.T) string {
 	args := []string{"commit"}
 	for _, change := range []string{
 		`CMD ["postgres"]`, "ENV LD_PRELOAD=/usr/lib/libfaketime.so.1", "ENV FAKETIME_TIMESTAMP_FILE=/clock", "ENV FAKETIME_NO_CACHE=1",
-		"ENV FAKETIME_DONT_FAKE_MONOTONIC=1",
+		// What it shares between processes belongs to the user who began, who is not the one that goes on.
+		"ENV FAKETIME_DONT_FAKE_MONOTONIC=1", "ENV FAKETIME_DISABLE_SHM=1",
 	} {
 		args = append(args, "--change", change)
 	}

@@ -28,7 +28,7 @@ func TestAKilledDatabaseHasEveryAcknowledgedWrite(t *testing.T) {
 	l := s.load()
 	kills := 1
 	if full() {
-		kills = 5
+		kills = 3
 	}
 	for n := range kills {
 		s.suffer(l, s.kill(fmt.Sprintf("kill -9 of the database, %d", n+1)))

@@ -88,9 +88,7 @@ func newStack(t *testing.T, s shape) *stack {
 	st.docker(args...)
 	engine.CleanUp(t, "rm", "--force", "--volumes", st.db)
 	st.untilDatabase()
-	for _, statement := range engine.Roles(password) {
-		st.psql("postgres", statement)
-	}
+	st.psql("postgres", engine.Roles(password)...)
 	st.docker(append(st.run("bookshelf_owner", "--rm"), image, "migrate")...)
 	if s.scopes != "" {
 		out := st.docker(append(st.run("bookshelf_app_a", "--rm"), image, "token", "create", "--json", "--scopes", s.scopes, "--expires", "1h", "clients")...)
@@ -146,18 +144,23 @@ func (s *stack) docker(args ...string) string {
 }
 
 // psql runs statements as the superuser, who has connections left when nobody else has.
-func (s *stack) psql(database, statements string) string {
+func (s *stack) psql(database string, statements ...string) string {
 	s.t.Helper()
-	out, err := s.tryPsql(s.t.Context(), database, statements)
+	out, err := s.tryPsql(s.t.Context(), database, statements...)
 	if err != nil {
-		s.t.Fatalf("%s: %v: %s", statements, err, out)
+		s.t.Fatalf("psql: %v: %s", err, out)
 	}
 	return out
 }
 
-func (s *stack) tryPsql(ctx context.Context, database, statements string) (string, error) {
-	return engine.Try(ctx, "exec", "--user", "postgres", s.db, "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align",
-		"--set=ON_ERROR_STOP=1", "--dbname", database, "--command", statements)
+func (s *stack) tryPsql(ctx context.Context, database string, statements ...string) (string, error) {
+	args := []string{
+		"exec", "--user", "postgres", s.db, "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname", database,
+	}
+	for _, statement := range statements {
+		args = append(args, "--command", statement)
+	}
+	return engine.Try(ctx, args...)
 }
 
 // untilDatabase waits until the database takes connections over the network and writes.
