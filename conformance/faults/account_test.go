@@ -18,34 +18,41 @@ import (
 var table struct {
 	sync.Mutex
 
-	lines []string
+	lines  []string // of faults
+	writes []string // of what was written during them
 }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if len(table.lines) > 0 {
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "FAULT\tLASTED\tREADS GOOD\t503\tWRITES GOOD\t503\t409\tOTHER\tLOST\tWHY 503\tSLOWEST\tRECOVERED AFTER\tACKNOWLEDGED\tTHERE")
-		for _, line := range table.lines {
-			fmt.Fprintln(w, line)
-		}
-		_ = w.Flush() // standard output
-	}
+	show("FAULT\tLASTED\tREADS GOOD\t503\tWRITES GOOD\t503\t409\tOTHER\tLOST\tWHY 503\tSLOWEST\tRECOVERED AFTER", table.lines)
+	show("WRITES\tACKNOWLEDGED\tIN THE DATABASE", table.writes)
 	os.Exit(code)
+}
+
+func show(head string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, line := range append([]string{head}, lines...) {
+		fmt.Fprintln(w, line)
+	}
+	_ = w.Flush() // standard output
 }
 
 // fault is something that breaks and is mended again.
 type fault struct {
 	name string
-	// inject breaks it, mend takes the cause away; it returns when that works again which was broken.
-	inject, mend func()
+	// inject breaks it. mend takes the cause away and returns since when that works again which was broken.
+	inject func()
+	mend   func() time.Time
 	// seen tells when clients have met it; nil: they do not, and all that they get meanwhile is good.
 	seen func(counts) bool
 	// down asserts that the service says of itself that it is not ready.
 	down bool
 }
 
-// everybody is refused: each client at least once.
+// everybody is refused, each client twice.
 func everybody(c counts) bool { return c.reads[later] >= 2*readers && c.writes[later] >= 2*writers }
 
 // suffer lets clients meet the fault and returns the moments at which it came, was mended, and was over for them. It asserts what holds
@@ -53,9 +60,6 @@ func everybody(c counts) bool { return c.reads[later] >= 2*readers && c.writes[l
 func (s *stack) suffer(l *load, f fault) (came, mended, over time.Time) {
 	t := s.t
 	t.Helper()
-	if before := l.since(time.Time{}); len(table.lines) == 0 && len(before.reasons) > 0 {
-		t.Logf("%s: refused before: %v", f.name, before.reasons)
-	}
 	goroutines := s.metric("go_goroutines")
 	came = time.Now()
 	f.inject()
@@ -68,8 +72,7 @@ func (s *stack) suffer(l *load, f fault) (came, mended, over time.Time) {
 		s.wantAliveNotReady()
 	}
 	peak := s.metric("go_goroutines")
-	f.mend()
-	mended = time.Now()
+	mended = f.mend()
 	over = l.recovered(mended)
 
 	c := l.since(came)
@@ -96,20 +99,14 @@ func (s *stack) suffer(l *load, f fault) (came, mended, over time.Time) {
 	for _, reason := range slices.Sorted(maps.Keys(c.reasons)) {
 		reasons = append(reasons, fmt.Sprintf("%d %s", c.reasons[reason], reason))
 	}
-	note(t, fmt.Sprintf("%s\t%.1f s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%.1f s\t%.1f s", f.name, mended.Sub(came).Seconds(), c.reads[good], c.reads[later],
+	line := fmt.Sprintf("%s\t%.1f s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%.1f s\t%.1f s", f.name, mended.Sub(came).Seconds(), c.reads[good], c.reads[later],
 		c.writes[good], c.writes[later], c.writes[inUse], c.reads[wrong]+c.writes[wrong], c.reads[lost]+c.writes[lost],
-		strings.Join(reasons, ", "), c.slowest.Seconds(), over.Sub(mended).Seconds()),
-		fmt.Sprintf("goroutines %.0f before, %.0f at the height", goroutines, peak))
-	return came, mended, over
-}
-
-// note adds a line to the table.
-func note(t *testing.T, line string, more ...string) {
-	t.Helper()
-	t.Log(strings.ReplaceAll(line, "\t", " | "), strings.Join(more, "; "))
+		strings.Join(reasons, ", "), c.slowest.Seconds(), over.Sub(mended).Seconds())
+	t.Logf("%s | goroutines %.0f before, %.0f at the height", strings.ReplaceAll(line, "\t", " | "), goroutines, peak)
 	table.Lock()
 	defer table.Unlock()
 	table.lines = append(table.lines, line)
+	return came, mended, over
 }
 
 // example is what was said about one of the requests that must not be.
@@ -137,5 +134,7 @@ func (s *stack) settle(l *load, name string) {
 		t.Errorf("%s: acknowledged and stored (books, their hash, entries of the history): %s, in the database: %s", name, want, got)
 	}
 	there, _, _ := strings.Cut(got, "|")
-	note(t, fmt.Sprintf("%s: writes\t\t\t\t\t\t\t\t\t\t\t\t%d\t%s", name, acknowledged, there))
+	table.Lock()
+	defer table.Unlock()
+	table.writes = append(table.writes, fmt.Sprintf("%s\t%d\t%s", name, acknowledged, there))
 }

@@ -48,6 +48,7 @@ type event struct {
 type load struct {
 	t      *testing.T
 	api    string
+	token  string
 	client *http.Client
 	stop   context.CancelFunc // of reading, and of new writes
 	all    sync.WaitGroup
@@ -67,7 +68,7 @@ type written struct {
 func (s *stack) load() *load {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(s.t.Context())
-	l := &load{t: s.t, api: s.api, stop: stop, client: &http.Client{
+	l := &load{t: s.t, api: s.api, token: s.token, stop: stop, client: &http.Client{
 		Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: readers + writers},
 	}}
 	s.t.Cleanup(func() { // a test that fails half-way
@@ -142,8 +143,13 @@ func (l *load) try(ctx context.Context, method, path, body, key string, into any
 	if err != nil {
 		return wrong, err.Error()
 	}
-	if key != "" {
+	if l.token != "" {
+		request.Header.Set("Authorization", "Bearer "+l.token)
+	}
+	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
 		request.Header.Set("Idempotency-Key", key)
 	}
 	response, err := l.client.Do(request)

@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // kill ends every process of the database at once, as the kernel does when memory runs out, and what returns starts it again. The page
@@ -11,9 +12,10 @@ func (s *stack) kill(name string) fault {
 	return fault{
 		name: name, seen: everybody, down: true,
 		inject: func() { s.docker("kill", "--signal", "KILL", s.db) },
-		mend: func() {
+		mend: func() time.Time {
 			s.docker("start", s.db)
 			s.untilDatabase()
+			return s.opened()
 		},
 	}
 }
@@ -26,7 +28,7 @@ func TestAKilledDatabaseHasEveryAcknowledgedWrite(t *testing.T) {
 	l := s.load()
 	kills := 1
 	if full() {
-		kills = 5
+		kills = 3
 	}
 	for n := range kills {
 		s.suffer(l, s.kill(fmt.Sprintf("kill -9 of the database, %d", n+1)))
@@ -38,12 +40,15 @@ func TestAKilledDatabaseHasEveryAcknowledgedWrite(t *testing.T) {
 			s.docker("exec", "--user", "root", s.db, "kill", "-9", pid)
 		},
 		seen: func(c counts) bool { return c.reads[later]+c.writes[later] > 0 },
-		mend: s.untilDatabase,
+		mend: func() time.Time {
+			s.untilDatabase()
+			return s.opened()
+		},
 	})
 	s.settle(l, "kill -9")
 }
 
-// TestAPausedDatabase stops every process of the database without ending one: connections stay, nothing answers.
+// TestAPausedDatabaseCostsTimeOutsAndNothingElse stops every process of the database without ending one: connections stay, nothing answers.
 func TestAPausedDatabaseCostsTimeOutsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -52,15 +57,15 @@ func TestAPausedDatabaseCostsTimeOutsAndNothingElse(t *testing.T) {
 	s.suffer(l, fault{
 		name: "the database is paused", seen: everybody, down: true,
 		inject: func() { s.docker("pause", s.db) },
-		mend: func() {
+		mend: func() time.Time {
 			s.docker("unpause", s.db)
-			s.untilDatabase()
+			return time.Now()
 		},
 	})
 	s.settle(l, "paused")
 }
 
-// TestABrokenNetwork takes the database off the network: packets go nowhere, and its name is gone.
+// TestABrokenNetworkHealsByItself takes the database off the network: packets go nowhere, and its name is gone.
 func TestABrokenNetworkHealsByItself(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -69,7 +74,10 @@ func TestABrokenNetworkHealsByItself(t *testing.T) {
 	s.suffer(l, fault{
 		name: "no network to the database", seen: everybody, down: true,
 		inject: func() { s.docker("network", "disconnect", s.name, s.db) },
-		mend:   func() { s.docker("network", "connect", s.name, s.db) },
+		mend: func() time.Time {
+			s.docker("network", "connect", s.name, s.db)
+			return time.Now()
+		},
 	})
 	s.settle(l, "no network")
 }

@@ -3,13 +3,16 @@ package faults
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"bookshelf/conformance/internal/engine"
 )
@@ -31,22 +34,25 @@ const poolSize = 10
 // shape is how the database and the service of a test differ from the usual.
 type shape struct {
 	image    string   // of the database; "" for the product's
+	data     []string // options of the driver of the data's volume
 	flags    []string // of `docker run`, for the database
 	settings []string // of PostgreSQL, as NAME=VALUE
 	service  []string // variables of the service, as NAME=VALUE
+	scopes   string   // of a token for the clients; "" for a service that wants none
 }
 
-// stack is the service on a database of its own, on a network of its own. The data is on a volume, and nothing is traded for speed:
+// stack is the service on a database of its own, on networks of its own: as delivered, the database's has no way out. The data is on a volume, and nothing is traded for speed:
 // what was acknowledged has to be there after a kill.
 type stack struct {
 	t        *testing.T
-	name     string // of the network, and the beginning of all other names
+	name     string // of the database's network, and the beginning of all other names
 	db, app  string // containers
 	data     string // volume
 	password string // file with the password of every role
 	image    string // of the service
 	api      string // URL
 	admin    string // URL
+	token    string // for the header of its clients; may be ""
 }
 
 func newStack(t *testing.T, s shape) *stack {
@@ -62,9 +68,11 @@ func newStack(t *testing.T, s shape) *stack {
 	if err := os.WriteFile(st.password, []byte(password), 0o444); err != nil {
 		t.Fatal(err)
 	}
-	st.docker("network", "create", "--label", "bookshelf.test="+name, name)
-	engine.CleanUp(t, "network", "rm", name)
-	st.volume(st.data)
+	for network, flags := range map[string][]string{name: {"--internal"}, name + "-front": nil} {
+		st.docker(append(append([]string{"network", "create", "--label", "bookshelf.test=" + name}, flags...), network)...)
+		engine.CleanUp(t, "network", "rm", network)
+	}
+	st.volume(st.data, s.data...)
 	if s.image == "" {
 		s.image = engine.PostgresImage
 	}
@@ -80,10 +88,17 @@ func newStack(t *testing.T, s shape) *stack {
 	st.docker(args...)
 	engine.CleanUp(t, "rm", "--force", "--volumes", st.db)
 	st.untilDatabase()
-	for _, statement := range engine.Roles(password) {
-		st.psql("postgres", statement)
-	}
+	st.psql("postgres", engine.Roles(password)...)
 	st.docker(append(st.run("bookshelf_owner", "--rm"), image, "migrate")...)
+	if s.scopes != "" {
+		out := st.docker(append(st.run("bookshelf_app_a", "--rm"), image, "token", "create", "--json", "--scopes", s.scopes, "--expires", "1h", "clients")...)
+		var made struct{ Token string }
+		if err := json.Unmarshal([]byte(out), &made); err != nil || made.Token == "" {
+			t.Fatalf("a token: %v: %s", err, out)
+		}
+		st.token = made.Token
+		s.service = append(s.service, "AUTH=required")
+	}
 	st.serve(s.service...)
 	return st
 }
@@ -110,12 +125,15 @@ func (s *stack) run(role string, more ...string) []string {
 // serve starts the service. Its time-outs are the defaults.
 func (s *stack) serve(variables ...string) {
 	s.t.Helper()
-	args := s.run("bookshelf_app_a", "--detach", "--name", s.app, "--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::9090")
+	args := s.run("bookshelf_app_a", "--name", s.app, "--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::9090")
+	args[0], args[2] = "create", s.name+"-front"
 	for _, variable := range variables {
 		args = append(args, "--env", variable)
 	}
 	s.docker(append(args, s.image)...)
 	engine.CleanUp(s.t, "rm", "--force", "--volumes", s.app)
+	s.docker("network", "connect", s.name, s.app)
+	s.docker("start", s.app)
 	s.api, s.admin = "http://"+engine.Address(s.t, s.app, "8080/tcp"), "http://"+engine.Address(s.t, s.app, "9090/tcp")
 	engine.WaitHealthy(s.t, s.app)
 }
@@ -126,18 +144,23 @@ func (s *stack) docker(args ...string) string {
 }
 
 // psql runs statements as the superuser, who has connections left when nobody else has.
-func (s *stack) psql(database, statements string) string {
+func (s *stack) psql(database string, statements ...string) string {
 	s.t.Helper()
-	out, err := s.tryPsql(s.t.Context(), database, statements)
+	out, err := s.tryPsql(s.t.Context(), database, statements...)
 	if err != nil {
-		s.t.Fatalf("%s: %v: %s", statements, err, out)
+		s.t.Fatalf("psql: %v: %s", err, out)
 	}
 	return out
 }
 
-func (s *stack) tryPsql(ctx context.Context, database, statements string) (string, error) {
-	return engine.Try(ctx, "exec", "--user", "postgres", s.db, "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align",
-		"--set=ON_ERROR_STOP=1", "--dbname", database, "--command", statements)
+func (s *stack) tryPsql(ctx context.Context, database string, statements ...string) (string, error) {
+	args := []string{
+		"exec", "--user", "postgres", s.db, "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname", database,
+	}
+	for _, statement := range statements {
+		args = append(args, "--command", statement)
+	}
+	return engine.Try(ctx, args...)
 }
 
 // untilDatabase waits until the database takes connections over the network and writes.
@@ -154,6 +177,31 @@ func (s *stack) untilDatabase() {
 		return ""
 	})
 }
+
+// opened is when PostgreSQL began to take connections the last time, by its own log: asking it takes longer than the service does.
+func (s *stack) opened() time.Time {
+	s.t.Helper()
+	var last time.Time
+	out, err := exec.CommandContext(s.t.Context(), "docker", "logs", s.db).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("docker logs: %v: %s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if !strings.Contains(line, "database system is ready to accept connections") || len(line) < len(logTime) {
+			continue
+		}
+		if at, err := time.Parse(logTime, line[:len(logTime)]); err == nil {
+			last = at
+		}
+	}
+	if last.IsZero() {
+		s.t.Fatalf("the database's log does not say when it was ready: %s", out)
+	}
+	return last
+}
+
+// logTime is how PostgreSQL begins a line of its log.
+const logTime = "2006-01-02 15:04:05.000 MST"
 
 // get returns the status and the body of an answer, 0 for none.
 func (s *stack) get(url string) (int, string, http.Header) {
