@@ -157,7 +157,11 @@ func (s *source) start() {
 	s.wait(func() error { return s.try("exec", s.name("db"), "pg_isready", "--quiet", "--host=127.0.0.1") })
 	s.psql(setUp, "postgres")
 	s.wait(func() error { return s.try("exec", s.name("agent"), "pgbackrest-agent", "check") })
+	// Somebody writes all the time while the backup is taken and marked: what the marker says must be exact all the same.
+	s.docker("", "exec", "--detach", "--env=PGPASSWORD=secret", s.name("db"), "bash", "-c",
+		`while echo "INSERT INTO books SELECT max(id) + 1, 'meanwhile', NULL FROM books;"; do sleep 0.02; done | psql --username=postgres --dbname=bookshelf -q`)
 	s.wait(func() error { return s.try("exec", s.name("agent"), "pgbackrest-agent", "backup", "full") })
+	s.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'psql' AND pid <> pg_backend_pid()", "postgres")
 	s.goOn()
 }
 
@@ -254,43 +258,48 @@ func TestADrillTellsGoodBackupsFromBadOnes(t *testing.T) {
 		change func(*Config)
 		// step is where it fails, problem what is said.
 		step, problem string
+		// long is for those that the others imply, and that take their time.
+		long bool
 	}{
 		// This source has no service: up to that point everything has to be proven.
-		"good": {"", nil, "give it the roles of today", ""},
+		"good": {"", nil, "give it the roles of today", "", false},
 		"truncated": {
 			`f=$(find ` + backups + `/*F/pg_data/base -type f -size +8k | sort | tail -2 | head -1); truncate -s -2000 "$f"`, nil,
-			"restore the backup", "pgbackrest ended with exit code",
+			"restore the backup", "pgbackrest ended with exit code", false,
 		},
 		"changed": {
 			`f=$(find ` + backups + `/*F/pg_data/base -type f -size +8k | sort | tail -1); printf '\x55' | dd of="$f" bs=1 seek=4000 conv=notrunc status=none`, nil,
-			"restore the backup", "pgbackrest ended with exit code",
+			"restore the backup", "pgbackrest ended with exit code", true,
 		},
-		"no-backup":  {`rm -r ` + backups, nil, "look into the repository", "no backup"},
-		"unreadable": {`for f in backup.info backup.info.copy; do printf '' >` + backups + `/$f; done`, nil, "look into the repository", "backup.info"},
-		"stale":      {"", func(c *Config) { c.MaxAge = time.Nanosecond }, "look into the repository", "is stale"},
+		"no-backup":  {`rm -r ` + backups, nil, "look into the repository", "no backup", true},
+		"unreadable": {`for f in backup.info backup.info.copy; do printf '' >` + backups + `/$f; done`, nil, "look into the repository", "backup.info", true},
+		"stale":      {"", func(c *Config) { c.MaxAge = time.Nanosecond }, "look into the repository", "is stale", false},
 		"wrong-key": {
 			"", func(c *Config) {
 				c.Scratch.Secrets = s.name("secrets-wrong")
 				s.secrets("secrets-wrong", "another key")
-			}, "look into the repository", "is the key the right one?",
+			}, "look into the repository", "is the key the right one?", false,
 		},
 		"segment-missing-before-the-restore-point": {
 			// The one that the backup needs first; its marker is in a later one.
 			`ls ` + segments + `/*.zst | sort | while read f; do case $f in *.backup) ;; *) echo $f;; esac; done | tail -4 | head -1 | xargs rm`, nil,
-			"recover to its restore point", "",
+			"recover to its restore point", "", true,
 		},
 		"segment-missing-at-the-end": {
-			`ls ` + segments + `/*.zst | sort | tail -2 | head -1 | xargs rm`, nil, "look for what was archived last", "a segment of the write-ahead log is missing",
+			`ls ` + segments + `/*.zst | sort | tail -2 | head -1 | xargs rm`, nil, "look for what was archived last", "a segment of the write-ahead log is missing", false,
 		},
 		"full-disk": {
 			"", func(c *Config) {
 				c.Scratch.VolumeOptions = map[string]string{"type": "tmpfs", "device": "tmpfs", "o": "size=12m,uid=999,gid=999,mode=0700"}
-			}, "restore the backup", "unable to write",
+			}, "restore the backup", "unable to write", false,
 		},
-		"another-database": {"", func(c *Config) { c.System = "1234567890" }, "look into the repository", "is of another database"},
+		"another-database": {"", func(c *Config) { c.System = "1234567890" }, "look into the repository", "is of another database", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if test.long && os.Getenv("E2E") != "full" {
+				t.Skip("only in the long form: make e2e-data")
+			}
 			report := s.drill(t, name, test.script, test.change)
 			last := report.Steps[len(report.Steps)-1]
 			if report.Passed || last.Name != test.step || !strings.Contains(report.Problem, test.problem) {
@@ -304,7 +313,7 @@ func TestADrillTellsGoodBackupsFromBadOnes(t *testing.T) {
 			if !strings.Contains(metrics.String(), "backup_drill_passed{environment=\"src\"} 0") {
 				t.Errorf("metrics:\n%s", &metrics)
 			}
-			if name == "good" && (!report.AllSame() || report.Rows() != 5003) {
+			if name == "good" && (!report.AllSame() || report.Rows() <= 5003) {
 				t.Errorf("of the good one: %+v", report.Tables)
 			}
 		})

@@ -91,7 +91,7 @@ func Run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	case "healthcheck":
 		return healthcheck(ctx, s.Metrics)
 	case "check":
-		return a.archived(ctx)
+		return a.archived(ctx, markLimit)
 	case "status":
 		return a.status(ctx, stdout)
 	case "backups":

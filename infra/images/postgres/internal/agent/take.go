@@ -167,7 +167,7 @@ func (a *agent) mark(ctx context.Context, label string) error {
 	if err := a.annotate(ctx, label, annotationMarker, string(text)); err != nil {
 		return err
 	}
-	return a.archived(ctx)
+	return a.archived(ctx, markLimit)
 }
 
 func (a *agent) annotate(ctx context.Context, label, key, value string) error {
@@ -177,10 +177,16 @@ func (a *agent) annotate(ctx context.Context, label, key, value string) error {
 
 // archived returns when everything written up to now is in the repository: pgBackRest has PostgreSQL begin another segment, and looks
 // for the one that ended.
-func (a *agent) archived(ctx context.Context) error {
-	_, err := a.tool.Run(ctx, "check")
+func (a *agent) archived(ctx context.Context, limit time.Duration) error {
+	_, err := a.tool.Run(ctx, "check", fmt.Sprintf("--archive-timeout=%d", int(limit.Seconds())))
 	return err
 }
+
+// How long a segment may take to be in the repository: a person, or a release, waits for a restore point.
+const (
+	markLimit  = time.Minute
+	pointLimit = 30 * time.Second
+)
 
 // Point is a restore point. Its JSON form is what `pgbackrest-agent point` prints.
 type Point struct {
@@ -200,7 +206,7 @@ func (a *agent) point(ctx context.Context, name string) (Point, error) {
 	if err := conn.QueryRow(ctx, `SELECT pg_create_restore_point($1)::text, clock_timestamp()`, name).Scan(&p.LSN, &p.At); err != nil {
 		return p, fmt.Errorf("make the restore point: %w", err)
 	}
-	return p, a.archived(ctx)
+	return p, a.archived(ctx, pointLimit)
 }
 
 // validType reports whether pgBackRest knows backups of that type.
