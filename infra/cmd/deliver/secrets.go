@@ -17,10 +17,12 @@ import (
 
 func (d *deliver) secretsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "secrets",
+		Use:   "secrets export | import",
 		Short: "Move an environment's secrets to another machine",
-		Args:  noArguments,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  deliver secrets export -e prod prod.age
+  deliver secrets import -e prod prod.age`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(d.exportCommand(), d.importCommand())
 	return cmd
