@@ -88,18 +88,22 @@ func (s Set) GoString() string { return s.String() }
 // Exist reports whether the folder holds all files of a set. A folder that holds some of them, but not all, is an error: the
 // missing ones were lost, and new ones would lock everybody out of the database or of the state.
 func Exist(dir string) (bool, error) {
+	// One look at the folder, which another process moves into place as a whole.
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("look for secrets: %w", err)
+	}
+	there := map[string]bool{}
+	for _, entry := range entries {
+		there[entry.Name()] = true
+	}
+	there[AppFile] = there[AppFile] || there[appFile] // Ensure makes it from that
 	var missing, present []string
 	for _, name := range files() {
-		_, err := os.Stat(filepath.Join(dir, name))
-		switch {
-		case err == nil:
+		if there[name] {
 			present = append(present, name)
-		case errors.Is(err, fs.ErrNotExist) && name == AppFile && exists(dir, appFile):
-			present = append(present, name) // Ensure makes it from that
-		case errors.Is(err, fs.ErrNotExist):
+		} else {
 			missing = append(missing, name)
-		default:
-			return false, fmt.Errorf("look for secrets: %w", err)
 		}
 	}
 	// An environment from before there were backups has neither of their two secrets. The key is made first, so one that is missing beside the

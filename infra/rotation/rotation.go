@@ -107,8 +107,8 @@ func (r Rotation) Run(ctx context.Context) (Result, error) {
 	return r.carryOut(ctx, old, pending)
 }
 
-// Settle brings what was cut short as far as it goes without waiting, so that files, consumers and server agree. It reports whether there
-// was anything.
+// Settle brings what was cut short as far as it goes without waiting for connections to end, so that files, consumers and server agree. It
+// reports whether there was anything.
 func (r Rotation) Settle(ctx context.Context) (bool, error) {
 	pending, err := Unfinished(r.Dir)
 	if err != nil || len(pending) == 0 {
@@ -118,7 +118,7 @@ func (r Rotation) Settle(ctx context.Context) (bool, error) {
 	if err != nil {
 		return true, err
 	}
-	r.Wait, r.Quiet = 0, 0
+	r.Wait = 0
 	_, err = r.carryOut(ctx, old, pending)
 	if _, still := errors.AsType[*StillConnectedError](err); still {
 		r.Note("the former login goes with the next `deliver rotate`")

@@ -52,6 +52,17 @@ func (l logins) use(t *testing.T, role string) {
 	}
 }
 
+// open opens a store with the login of the file, and closes it when the test ends.
+func (l logins) open(t *testing.T) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), l.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
 // connected are the roles that have connections to the database, sorted.
 func (l logins) connected(t *testing.T) []string {
 	t.Helper()
@@ -94,11 +105,7 @@ func TestAPoolGoesOverToAnotherLoginWithoutAFailure(t *testing.T) {
 	l.use(t, l.role("a"))
 	told := make(chan string, 2)
 	l.opts.ObserveLogin = func(user string) { told <- user }
-	s, err := postgres.Open(t.Context(), l.opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := l.open(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop() // before the store is closed, which waits for the clients
 	var failed, done atomic.Int64
@@ -138,11 +145,7 @@ func TestATransactionEndsBeforeItsConnectionDoes(t *testing.T) {
 	t.Parallel()
 	l := newLogins(t)
 	l.use(t, l.role("a"))
-	s, err := postgres.Open(t.Context(), l.opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := l.open(t)
 	staged, err := s.BeginImport(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -173,11 +176,7 @@ func TestALoginFileThatCannotBeReadLeavesTheConnectionsThatThereAre(t *testing.T
 	t.Parallel()
 	l := newLogins(t)
 	l.use(t, l.role("a"))
-	s, err := postgres.Open(t.Context(), l.opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := l.open(t)
 	if err := s.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}

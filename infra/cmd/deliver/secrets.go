@@ -17,7 +17,7 @@ import (
 
 func (d *deliver) secretsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "secrets",
+		Use:   "secrets export | import",
 		Short: "Move an environment's secrets to another machine",
 		Example: `  deliver secrets export -e prod prod.age
   deliver secrets import -e prod prod.age`,
