@@ -3,10 +3,12 @@ package release
 import (
 	"slices"
 	"time"
+
+	"bookshelf/infra/release/verdict"
 )
 
 // between is what the probe's requests of an interval met; nothing where no probe runs.
-func (x *run) between(from, to time.Time) map[string]Sample {
+func (x *run) between(from, to time.Time) map[string]verdict.Sample {
 	if x.traffic == nil || !to.After(from) {
 		return nil
 	}
@@ -26,21 +28,11 @@ func (x *run) close() Report {
 }
 
 // latency is that of all slots together.
-func latency(samples map[string]Sample) Latency {
+func latency(samples map[string]verdict.Sample) Latency {
 	var all []time.Duration
 	for _, s := range samples {
 		all = append(all, s.Latencies...)
 	}
 	slices.Sort(all)
-	return Latency{Requests: len(all), P50: milliseconds(quantile(all, 0.5)), P99: milliseconds(quantile(all, 0.99))}
+	return Latency{Requests: len(all), P50: verdict.Milliseconds(verdict.Quantile(all, 0.5)), P99: verdict.Milliseconds(verdict.Quantile(all, 0.99))}
 }
-
-// quantile of values in ascending order; 0 of none.
-func quantile(ascending []time.Duration, share float64) time.Duration {
-	if len(ascending) == 0 {
-		return 0
-	}
-	return ascending[min(len(ascending)-1, int(share*float64(len(ascending))))]
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"bookshelf/infra/release/verdict"
 )
 
 // Order is what is to be released where.
@@ -79,7 +81,7 @@ func (r Release) begin(o Order) *run {
 			Phases: []PhaseRecord{}, Verdicts: []Verdict{},
 		},
 	}
-	x.watch = watch{run: x, metrics: map[string]*history{}}
+	x.watch = watch{run: x, metrics: map[string]*verdict.History{}}
 	return x
 }
 
@@ -251,7 +253,7 @@ func (x *run) give(ctx context.Context, percent int) error {
 // taken notes that the new slot has all of the traffic, after a shift that began at a moment.
 func (x *run) taken(began time.Time) {
 	x.full = time.Now()
-	x.report.SwitchMS = milliseconds(x.full.Sub(began))
+	x.report.SwitchMS = verdict.Milliseconds(x.full.Sub(began))
 	x.report.During = latency(x.between(x.shifted, x.full))
 }
 
@@ -322,7 +324,7 @@ func (x *run) leave(ctx context.Context, slot string, since time.Time) error {
 		return err
 	}
 	if x.report.DrainMS == 0 {
-		x.report.DrainMS = milliseconds(time.Since(since))
+		x.report.DrainMS = verdict.Milliseconds(time.Since(since))
 	}
 	if err := x.stop(ctx, slot); err != nil {
 		return err
@@ -344,7 +346,7 @@ func (x *run) takeBack(ctx context.Context, problem error) {
 	}
 	x.returned = time.Now()
 	if !x.shifted.IsZero() {
-		x.report.RollbackMS = milliseconds(x.returned.Sub(decided))
+		x.report.RollbackMS = verdict.Milliseconds(x.returned.Sub(decided))
 		x.report.During = latency(x.between(x.shifted, x.returned))
 	}
 	x.report.Outcome = OutcomeRolledBack

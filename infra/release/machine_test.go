@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"bookshelf/infra/release/verdict"
 )
 
 // phases lists where a release has been: "canary 50".
@@ -219,7 +221,7 @@ func TestAMomentOfNoiseAfterTheSwitchIsHeldAndPasses(t *testing.T) {
 		report := w.release(brisk()).Run(t.Context(), order())
 		w.whole(t, green)
 		held := slices.ContainsFunc(report.Verdicts, func(v Verdict) bool {
-			return v.Decision == Inconclusive && strings.Contains(v.Why(), "no slot to compare with at the same time")
+			return v.Decision == verdict.Inconclusive && strings.Contains(v.Why(), "no slot to compare with at the same time")
 		})
 		if report.Outcome != OutcomeReleased || !held {
 			t.Errorf("held: %t, %s: %s", held, report.Outcome, report.Reason)
@@ -307,7 +309,7 @@ func (h *hanging) Smoke(ctx context.Context, slot string) error {
 	return h.world.Smoke(ctx, slot)
 }
 
-func (h *hanging) LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]Sample, error) {
+func (h *hanging) LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]verdict.Sample, error) {
 	h.hang(ctx, "LoadBoth")
 	return h.world.LoadBoth(ctx, rate, duration, warmUp)
 }
@@ -322,7 +324,7 @@ func (h *hanging) Alive(ctx context.Context, slot string) error {
 	return h.world.Alive(ctx, slot)
 }
 
-func (h *hanging) Observe(ctx context.Context) (map[string]Observation, error) {
+func (h *hanging) Observe(ctx context.Context) (map[string]verdict.Observation, error) {
 	h.hang(ctx, "Observe")
 	return h.world.Observe(ctx)
 }

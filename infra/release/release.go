@@ -6,6 +6,8 @@ package release
 import (
 	"context"
 	"time"
+
+	"bookshelf/infra/release/verdict"
 )
 
 // Phase is where a release is. A release goes through them in this order; from each before PhaseCommit it can go to PhaseRollback.
@@ -41,7 +43,7 @@ type Target interface {
 	// LoadBoth sends so many reads a second to each of both slots for a time, past the edge's weights and in turns, each at its moment whether
 	// or not others have been answered (an open loop). It returns what they met by slot; the first warmUp requests of each slot count, but
 	// their latencies do not.
-	LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]Sample, error)
+	LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]verdict.Sample, error)
 	// Shift gives a slot this share of the traffic in percent, and the rest to the other, at once and together. With a lease the edge
 	// returns all of it to the other slot by itself when Shift is not called again within that time; 0 is for good.
 	Shift(ctx context.Context, slot string, percent int, lease time.Duration) error
@@ -50,44 +52,18 @@ type Target interface {
 	// Alive returns an error that says which replica of the slot has crashed, restarted or become unhealthy since Start.
 	Alive(ctx context.Context, slot string) error
 	// Observe reads each slot's own metrics, added up over its replicas.
-	Observe(ctx context.Context) (map[string]Observation, error)
+	Observe(ctx context.Context) (map[string]verdict.Observation, error)
 	// Commit makes the slot the live one in the stack's state. It touches no container and no traffic.
 	Commit(ctx context.Context, slot string) error
 	// Retire stops a slot's containers, which has no traffic any more, and keeps them and their logs for a look.
 	Retire(ctx context.Context, slot string) error
 }
 
-// Observation is what a slot's own metrics say since its start.
-type Observation struct {
-	// Requests counts answers, Errors those with a status of 500 or more.
-	Requests, Errors float64
-	// Latency is the distribution of the answers' duration, by ascending upper bound.
-	Latency []Bucket
-	// Missing counts replicas whose metrics could not be read: what they know is not in the numbers.
-	Missing int
-}
-
-// Bucket says how many requests took at most so long. The last one of a distribution has an infinite bound.
-type Bucket struct {
-	Seconds float64
-	Count   float64
-}
-
 // Traffic is a constant stream of requests through the edge, each of them accounted for.
 type Traffic interface {
 	// Between returns what the requests of an interval met, by the slot that answered; "" stands for those that no slot answered. A
 	// request belongs to the moment at which it was due.
-	Between(from, to time.Time) map[string]Sample
-}
-
-// Sample is what a number of requests met.
-type Sample struct {
-	// Requests counts all; Failed those answered with a status of 500 or more, or another than was expected; Lost those without a
-	// whole answer of the service.
-	Requests, Failed, Lost int
-	// Latencies are how long the answered requests took from the moment at which they were due, ascending. Requests that are slow on
-	// purpose are left out.
-	Latencies []time.Duration
+	Between(from, to time.Time) map[string]verdict.Sample
 }
 
 // Account is the reckoning over every request of a release.
@@ -219,41 +195,10 @@ type PhaseRecord struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// Decision is what a verdict asks for.
-type Decision string
-
-// Decisions. Inconclusive is not good: the step is held for more samples, and then taken back.
-const (
-	Pass         Decision = "pass"
-	Fail         Decision = "fail"
-	Inconclusive Decision = "inconclusive"
-)
-
 // Verdict is one comparison of the new slot with the old one over the same time.
 type Verdict struct {
-	At       time.Time `json:"at"`
-	Phase    Phase     `json:"phase"`
-	Percent  int       `json:"percent"`
-	Decision Decision  `json:"decision"`
-	Checks   []Check   `json:"checks"`
-}
-
-// Check is one figure of a verdict with everything that is needed to follow it.
-type Check struct {
-	// Name says what is compared and where it comes from: "error ratio (probe)", "slow requests (service's metrics)".
-	Name     string   `json:"name"`
-	Decision Decision `json:"decision"`
-	// New and Old are the two values, Low and High the bounds of their difference: High at the profile's confidence, Low at that of all
-	// looks of the step together, which is further away. Of a quantile, the values are in milliseconds and the bounds those of their ratio.
-	New  float64 `json:"new"`
-	Old  float64 `json:"old"`
-	Low  float64 `json:"low"`
-	High float64 `json:"high"`
-	// Threshold is the difference, or the ratio, that is tolerated.
-	Threshold float64 `json:"threshold"`
-	// NewSamples and OldSamples are how many requests they were taken from.
-	NewSamples int `json:"new_samples"`
-	OldSamples int `json:"old_samples"`
-	// Why puts it in words.
-	Why string `json:"why"`
+	At      time.Time `json:"at"`
+	Phase   Phase     `json:"phase"`
+	Percent int       `json:"percent"`
+	verdict.Verdict
 }

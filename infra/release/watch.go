@@ -5,14 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"bookshelf/infra/release/verdict"
 )
 
 // watch judges the new slot as long as it has a share of the traffic and the old one could take over.
 type watch struct {
 	run     *run
-	metrics map[string]*history
+	metrics map[string]*verdict.History
 	// old is what the old slot had shown when it lost its last traffic, and apart from when that is.
-	old   Side
+	old   verdict.Side
 	apart string
 	// sentBefore and lostBefore say how many requests no slot answered, of how many, before the first shift.
 	sentBefore, lostBefore int
@@ -49,23 +51,23 @@ func (w *watch) hold(ctx context.Context, s step) error {
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
-		verdict, err := w.look(ctx, s, looks)
+		v, err := w.look(ctx, s, looks)
 		if err != nil {
 			return err
 		}
 		over := time.Since(s.began) >= s.least
 		switch {
-		case verdict.Decision == Fail:
-			w.keep(verdict)
-			return fmt.Errorf("%s: %s", s, verdict.Why())
-		case verdict.Decision == Pass && over:
-			w.keep(verdict)
+		case v.Decision == verdict.Fail:
+			w.keep(v)
+			return fmt.Errorf("%s: %s", s, v.Why())
+		case v.Decision == verdict.Pass && over:
+			w.keep(v)
 			return nil
-		case verdict.Decision == Pass:
+		case v.Decision == verdict.Pass:
 			certain = time.Now()
 		case time.Since(certain) > patience:
-			w.keep(verdict)
-			return fmt.Errorf("%s: nothing certain for %s: %s", s, short(patience), verdict.Why())
+			w.keep(v)
+			return fmt.Errorf("%s: nothing certain for %s: %s", s, short(patience), v.Why())
 		}
 		if err := w.run.renew(ctx, s.percent); err != nil {
 			return err
@@ -83,7 +85,7 @@ func (w *watch) look(ctx context.Context, s step, looks int) (Verdict, error) {
 	w.observe(ctx)
 	if x.report.DrainMS == 0 && s.percent == 100 {
 		if left, err := x.inFlight(ctx, x.record.From.Slot); err == nil && left == 0 {
-			x.report.DrainMS = milliseconds(time.Since(x.full))
+			x.report.DrainMS = verdict.Milliseconds(time.Since(x.full))
 		}
 	}
 	if late := time.Since(x.renewed); late > x.profile.Lease {
@@ -91,12 +93,12 @@ func (w *watch) look(ctx context.Context, s step, looks int) (Verdict, error) {
 	}
 	e := w.evidence(s, looks)
 	e.Unknown = unknown
-	verdict := Judge(e, x.profile.Rules)
-	if last := len(x.report.Verdicts) - 1; last < 0 || !sameStep(x.report.Verdicts[last], verdict) || x.report.Verdicts[last].Decision != verdict.Decision {
-		w.keep(verdict)
+	v := Verdict{At: time.Now(), Phase: s.phase, Percent: s.percent, Verdict: verdict.Judge(e, x.profile.Rules)}
+	if last := len(x.report.Verdicts) - 1; last < 0 || !sameStep(x.report.Verdicts[last], v) || x.report.Verdicts[last].Decision != v.Decision {
+		w.keep(v)
 	}
-	x.tell(Progress{Phase: s.phase, Percent: s.percent, Rates: w.rates(s.began, verdict.At), Verdict: &verdict})
-	return verdict, nil
+	x.tell(Progress{Phase: s.phase, Percent: s.percent, Rates: w.rates(s.began, v.At), Verdict: &v})
+	return v, nil
 }
 
 // keep puts a verdict into the report: the first of a step, each that says something else than the one before, and the last.
@@ -111,11 +113,11 @@ func (w *watch) keep(v Verdict) {
 func sameStep(a, b Verdict) bool { return a.Phase == b.Phase && a.Percent == b.Percent }
 
 // evidence gathers everything about a step up to now.
-func (w *watch) evidence(s step, looks int) Evidence {
+func (w *watch) evidence(s step, looks int) verdict.Evidence {
 	x, now := w.run, time.Now()
 	probe := x.between(s.began, now)
-	e := Evidence{
-		At: now, Phase: s.phase, Percent: s.percent, Looks: looks, Nobody: probe[""], LostBefore: w.lostBefore, SentBefore: w.sentBefore,
+	e := verdict.Evidence{
+		Percent: s.percent, Looks: looks, Nobody: probe[""], LostBefore: w.lostBefore, SentBefore: w.sentBefore,
 		Step: w.sides(probe, s.began),
 	}
 	if w.warm.IsZero() && e.Step.New.Probe.Requests >= x.profile.Rules.Fewest {
@@ -138,16 +140,16 @@ func (w *watch) evidence(s step, looks int) Evidence {
 }
 
 // sides is what both slots have shown since a moment.
-func (w *watch) sides(probe map[string]Sample, since time.Time) Sides {
-	return Sides{New: w.side(w.run.record.To.Slot, probe, since), Old: w.side(w.run.record.From.Slot, probe, since)}
+func (w *watch) sides(probe map[string]verdict.Sample, since time.Time) verdict.Sides {
+	return verdict.Sides{New: w.side(w.run.record.To.Slot, probe, since), Old: w.side(w.run.record.From.Slot, probe, since)}
 }
 
 // side is what a slot has shown since a moment.
-func (w *watch) side(slot string, probe map[string]Sample, since time.Time) Side {
-	s := Side{Probe: probe[slot]}
+func (w *watch) side(slot string, probe map[string]verdict.Sample, since time.Time) verdict.Side {
+	s := verdict.Side{Probe: probe[slot]}
 	h := w.of(slot)
-	if s.Problem = h.problem; s.Problem == nil {
-		s.Metrics, s.Problem = h.since(since)
+	if s.Problem = h.Problem; s.Problem == nil {
+		s.Metrics, s.Problem = h.Since(since)
 	}
 	return s
 }
@@ -174,14 +176,14 @@ func (w *watch) remember() {
 		}
 	}
 	w.apart = fmt.Sprintf("%s (%s to %s)", when, from.Format(time.TimeOnly), now.Format(time.TimeOnly))
-	w.old = Side{Probe: x.between(from, now)[x.record.From.Slot]}
-	w.old.Metrics, w.old.Problem = w.of(x.record.From.Slot).since(from)
+	w.old = verdict.Side{Probe: x.between(from, now)[x.record.From.Slot]}
+	w.old.Metrics, w.old.Problem = w.of(x.record.From.Slot).Since(from)
 }
 
 // observe reads the slots' metrics. What cannot be read makes the next verdict inconclusive.
 func (w *watch) observe(ctx context.Context) {
 	x := w.run
-	var seen map[string]Observation
+	var seen map[string]verdict.Observation
 	err := within(ctx, callTimeout, "read the slots' metrics", func(ctx context.Context) (err error) {
 		seen, err = x.Observe(ctx)
 		return err
@@ -191,18 +193,18 @@ func (w *watch) observe(ctx context.Context) {
 		observation, found := seen[slot]
 		switch h := w.of(slot); {
 		case err != nil:
-			h.problem = err
+			h.Problem = err
 		case !found:
-			h.problem = errors.New("there are no metrics")
+			h.Problem = errors.New("there are no metrics")
 		default:
-			h.add(now, observation)
+			h.Add(now, observation)
 		}
 	}
 }
 
-func (w *watch) of(slot string) *history {
+func (w *watch) of(slot string) *verdict.History {
 	if w.metrics[slot] == nil {
-		w.metrics[slot] = &history{}
+		w.metrics[slot] = &verdict.History{}
 	}
 	return w.metrics[slot]
 }
@@ -219,38 +221,4 @@ func (w *watch) rates(began, now time.Time) map[string]float64 {
 		rates[slot] = float64(sample.Requests) / now.Sub(from).Seconds()
 	}
 	return rates
-}
-
-// history is a slot's metrics from observation to observation, without a restart between them.
-type history struct {
-	at   []time.Time
-	seen []Observation
-	// problem is why the latest observation is not among them, or cannot be compared with what was before.
-	problem error
-}
-
-// add takes an observation. One from after a restart begins the history anew: a sum over replicas of which one counts from 0 again
-// would look like a smaller number of requests.
-func (h *history) add(at time.Time, o Observation) {
-	if h.problem = o.check(); h.problem != nil {
-		return
-	}
-	if last := len(h.seen) - 1; last >= 0 {
-		if _, h.problem = o.since(h.seen[last]); h.problem != nil {
-			h.at, h.seen = nil, nil
-		}
-	}
-	h.at, h.seen = append(h.at, at), append(h.seen, o)
-}
-
-// since is the difference between the latest observation and the last one that was made by then, or else the first one.
-func (h *history) since(from time.Time) (Observation, error) {
-	start, last := 0, len(h.seen)-1
-	for start+1 <= last && !h.at[start+1].After(from) {
-		start++
-	}
-	if last <= start {
-		return Observation{}, errors.New("the metrics have been read only once yet")
-	}
-	return h.seen[last].since(h.seen[start])
 }

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"bookshelf/infra/release/verdict"
+	"bookshelf/infra/release/verdict/verdicttest"
 )
 
 const blue, green = "blue", "green"
@@ -47,7 +50,7 @@ type world struct {
 	answers []answer
 	due     time.Time
 	credit  map[string]int
-	metrics map[string]*Observation
+	metrics map[string]*verdict.Observation
 	metered int
 }
 
@@ -57,7 +60,7 @@ func newWorld() *world {
 	return &world{
 		rate: 100, linger: 30 * time.Millisecond, weights: map[string]int{blue: 100, green: 0}, lost: map[string]time.Time{blue: now, green: now},
 		up: map[string]bool{blue: true}, tried: map[string]bool{blue: true}, live: blue, due: now, credit: map[string]int{},
-		metrics: map[string]*Observation{},
+		metrics: map[string]*verdict.Observation{},
 	}
 }
 
@@ -181,12 +184,12 @@ func (w *world) Smoke(ctx context.Context, slot string) error {
 	})
 }
 
-func (w *world) LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]Sample, error) {
-	met := map[string]Sample{}
+func (w *world) LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]verdict.Sample, error) {
+	met := map[string]verdict.Sample{}
 	err := w.do(ctx, "LoadBoth", func() error {
 		<-time.After(duration)
 		for _, slot := range []string{blue, green} {
-			var s Sample
+			var s verdict.Sample
 			for i := range int(duration.Seconds() * float64(rate)) {
 				a := answer{latency: 3 * time.Millisecond}
 				if w.behave != nil {
@@ -248,23 +251,25 @@ func (w *world) Retire(ctx context.Context, slot string) error {
 }
 
 // Observe counts the answers anew by slot, as the service's own metrics do.
-func (w *world) Observe(ctx context.Context) (map[string]Observation, error) {
-	seen := map[string]Observation{}
+func (w *world) Observe(ctx context.Context) (map[string]verdict.Observation, error) {
+	seen := map[string]verdict.Observation{}
 	err := w.do(ctx, "Observe", func() error {
 		for ; w.metered < len(w.answers); w.metered++ {
 			a := w.answers[w.metered]
 			if w.metrics[a.slot] == nil {
-				w.metrics[a.slot] = distribution()
+				w.metrics[a.slot] = verdicttest.Nothing()
 			}
-			w.metrics[a.slot].meter(a)
+			if !a.lost {
+				verdicttest.Meter(w.metrics[a.slot], a.latency, a.failed)
+			}
 		}
 		for slot, up := range w.up {
 			if up {
 				o := w.metrics[slot]
 				if o == nil {
-					o = distribution()
+					o = verdicttest.Nothing()
 				}
-				seen[slot] = Observation{Requests: o.Requests, Errors: o.Errors, Latency: slices.Clone(o.Latency)}
+				seen[slot] = verdict.Observation{Requests: o.Requests, Errors: o.Errors, Latency: slices.Clone(o.Latency)}
 			}
 		}
 		return nil
@@ -272,44 +277,20 @@ func (w *world) Observe(ctx context.Context) (map[string]Observation, error) {
 	return seen, err
 }
 
-// distribution is an observation of nothing.
-func distribution() *Observation {
-	o := &Observation{}
-	for _, bound := range []float64{.001, .0025, .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, math.Inf(1)} {
-		o.Latency = append(o.Latency, Bucket{Seconds: bound})
-	}
-	return o
-}
-
-func (o *Observation) meter(a answer) {
-	if a.lost {
-		return
-	}
-	o.Requests++
-	if a.failed {
-		o.Errors++
-	}
-	for i := range o.Latency {
-		if a.latency.Seconds() <= o.Latency[i].Seconds {
-			o.Latency[i].Count++
-		}
-	}
-}
-
 // Between is what a probe would have seen.
-func (w *world) Between(from, to time.Time) map[string]Sample {
+func (w *world) Between(from, to time.Time) map[string]verdict.Sample {
 	w.advance()
 	at := func(t time.Time) int {
 		i, _ := slices.BinarySearchFunc(w.answers, t, func(a answer, t time.Time) int { return a.due.Compare(t) })
 		return i
 	}
-	samples := map[string]*Sample{}
-	var s *Sample
+	samples := map[string]*verdict.Sample{}
+	var s *verdict.Sample
 	last := "none"
 	for _, a := range w.answers[at(from):at(to)] {
 		if a.slot != last {
 			if samples[a.slot] == nil {
-				samples[a.slot] = &Sample{}
+				samples[a.slot] = &verdict.Sample{}
 			}
 			s, last = samples[a.slot], a.slot
 		}
@@ -324,7 +305,7 @@ func (w *world) Between(from, to time.Time) map[string]Sample {
 			s.Latencies = append(s.Latencies, a.latency)
 		}
 	}
-	met := map[string]Sample{}
+	met := map[string]verdict.Sample{}
 	for slot, s := range samples {
 		slices.Sort(s.Latencies)
 		met[slot] = *s
@@ -385,18 +366,11 @@ func survive(f func()) (dead bool) {
 	return false
 }
 
-// strict are rules that ask for more than those of a desk.
-func strict() Rules {
-	rules := Profiles["fast"].Rules
-	rules.MinSamples, rules.Risk = 60, 0.01
-	return rules
-}
-
 // brisk is a profile for tests of transitions, in which the same happens as in others, less often.
 func brisk() Profile {
 	p := Profiles["fast"]
 	p.Steps, p.Step, p.Bake, p.Hold, p.Drain = []int{50, 100}, time.Second, 2*time.Second, 10*time.Second, 3*time.Second
-	p.Lease, p.Load, p.Rules = 7*time.Second, 2*time.Second, strict()
+	p.Lease, p.Load, p.Rules = 7*time.Second, 2*time.Second, verdicttest.Strict()
 	return p
 }
 

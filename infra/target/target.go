@@ -17,6 +17,7 @@ import (
 	"bookshelf/infra/release"
 	"bookshelf/infra/release/history"
 	"bookshelf/infra/release/probe"
+	"bookshelf/infra/release/verdict"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/runtime/edge"
 	"bookshelf/infra/runtime/postgres"
@@ -257,7 +258,7 @@ func (e *Environment) Smoke(ctx context.Context, slot string) error {
 }
 
 // LoadBoth implements release.Target. The edge's container sends the load: it is as near to the replicas as clients' requests come.
-func (e *Environment) LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]release.Sample, error) {
+func (e *Environment) LoadBoth(ctx context.Context, rate int, duration time.Duration, warmUp int) (map[string]verdict.Sample, error) {
 	live := e.Stack.Slots().Live
 	order := edge.Load{
 		Slots: []string{live, environment.OtherSlot(live)}, Rate: rate, Seconds: duration.Seconds(), WarmUp: warmUp, TimeoutSeconds: 15,
@@ -269,9 +270,9 @@ func (e *Environment) LoadBoth(ctx context.Context, rate int, duration time.Dura
 	if err != nil {
 		return nil, err
 	}
-	samples := map[string]release.Sample{}
+	samples := map[string]verdict.Sample{}
 	for slot, m := range met {
-		s := release.Sample{Requests: m.Requests, Failed: m.Failed, Lost: m.Lost}
+		s := verdict.Sample{Requests: m.Requests, Failed: m.Failed, Lost: m.Lost}
 		for _, microseconds := range m.Microseconds {
 			s.Latencies = append(s.Latencies, time.Duration(microseconds)*time.Microsecond)
 		}
@@ -341,8 +342,8 @@ func (e *Environment) Alive(ctx context.Context, slot string) error {
 }
 
 // Observe implements release.Target.
-func (e *Environment) Observe(ctx context.Context) (map[string]release.Observation, error) {
-	observed := map[string]release.Observation{}
+func (e *Environment) Observe(ctx context.Context) (map[string]verdict.Observation, error) {
+	observed := map[string]verdict.Observation{}
 	for slot := range e.Stack.Slots().Serving() {
 		answers, err := e.Edge.Scrape(ctx, slot)
 		if err != nil {
@@ -354,9 +355,9 @@ func (e *Environment) Observe(ctx context.Context) (map[string]release.Observati
 }
 
 // observation adds up what replicas say of themselves.
-func observation(answers []edge.Answer) release.Observation {
+func observation(answers []edge.Answer) verdict.Observation {
 	var totals edge.Totals
-	o := release.Observation{}
+	o := verdict.Observation{}
 	for _, answer := range answers {
 		if answer.Error != "" || totals.Add(answer.Body) != nil {
 			o.Missing++
@@ -364,7 +365,7 @@ func observation(answers []edge.Answer) release.Observation {
 	}
 	o.Requests, o.Errors = totals.Requests, totals.Errors
 	for _, bound := range totals.Bounds() {
-		o.Latency = append(o.Latency, release.Bucket{Seconds: bound, Count: totals.Within[bound]})
+		o.Latency = append(o.Latency, verdict.Bucket{Seconds: bound, Count: totals.Within[bound]})
 	}
 	return o
 }

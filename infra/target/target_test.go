@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"bookshelf/infra/environment"
-	"bookshelf/infra/release"
+	"bookshelf/infra/release/verdict"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/runtime/edge"
 	"bookshelf/infra/runtime/edge/edgetest"
@@ -193,7 +193,7 @@ func TestWhatReplicasSayIsAddedUpAndWhatTheyDoNotSayIsCounted(t *testing.T) {
 		"http_server_request_duration_seconds_bucket{le=\"0.1\"} 2\nhttp_server_request_duration_seconds_bucket{le=\"+Inf\"} 3\n" +
 		"http_server_request_duration_seconds_sum 1\nhttp_server_request_duration_seconds_count 3\n"
 	got := observation([]edge.Answer{{Body: metrics}, {Body: metrics}, {Error: "refused"}, {Body: "<html>"}})
-	want := release.Observation{Requests: 6, Missing: 2, Latency: []release.Bucket{{Seconds: 0.1, Count: 4}, {Seconds: math.Inf(1), Count: 6}}}
+	want := verdict.Observation{Requests: 6, Missing: 2, Latency: []verdict.Bucket{{Seconds: 0.1, Count: 4}, {Seconds: math.Inf(1), Count: 6}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/verdict"
 )
 
 // progress returns what shows a release while it goes on: a line for each phase and each verdict that says something new, and on a
@@ -30,7 +31,7 @@ type releaseView struct {
 	live    bool
 	phase   release.Phase
 	percent int
-	said    release.Decision // of the latest verdict that was shown
+	said    verdict.Decision // of the latest verdict that was shown
 	pending bool             // the line of the rates has no end yet
 }
 
@@ -68,7 +69,7 @@ func phaseWords(p release.Progress) string {
 
 // verdictWords is a verdict in one line: that it is good, or what keeps it from being so.
 func verdictWords(v release.Verdict) string {
-	if v.Decision == release.Pass {
+	if v.Decision == verdict.Pass {
 		return "verdict: pass"
 	}
 	return fmt.Sprintf("verdict: %s: %s", v.Decision, v.Why())

@@ -8,13 +8,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/verdict"
 )
 
 func TestAReleaseIsShownAsPhasesAndWhatIsNewInVerdicts(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	show := (&deliver{stderr: &out}).progress()
-	pass := &release.Verdict{Decision: release.Pass}
+	pass := &release.Verdict{Verdict: verdict.Verdict{Decision: verdict.Pass}}
 	for _, p := range []release.Progress{
 		{Phase: release.PhasePreflight},
 		{Phase: release.PhaseCanary, Percent: 5, Elapsed: 12340 * time.Millisecond},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/verdict"
 )
 
 const (
@@ -146,7 +147,7 @@ func (r record) name() string {
 }
 
 // between adds up the requests that were due from one moment until before another.
-func (l *ledger) between(from, to time.Time) map[string]release.Sample {
+func (l *ledger) between(from, to time.Time) map[string]verdict.Sample {
 	l.mu.Lock()
 	begin, end := min(l.first(from), len(l.records)), min(l.first(to), len(l.records))
 	records := slices.Clone(l.records[begin:max(begin, end)])
@@ -156,8 +157,8 @@ func (l *ledger) between(from, to time.Time) map[string]release.Sample {
 }
 
 // samples adds up requests by slot. Those that have not been answered yet are not in it.
-func samples(records []record, slots []string) map[string]release.Sample {
-	found := map[string]release.Sample{}
+func samples(records []record, slots []string) map[string]verdict.Sample {
+	found := map[string]verdict.Sample{}
 	for _, r := range records {
 		if r.outcome == pending {
 			continue

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/verdict"
 )
 
 const (
@@ -93,7 +94,7 @@ func prepare(ctx context.Context, config Config, base, run string) (*Probe, erro
 }
 
 // Between implements release.Traffic. Requests that wait for their answers are in none of the samples yet.
-func (p *Probe) Between(from, to time.Time) map[string]release.Sample {
+func (p *Probe) Between(from, to time.Time) map[string]verdict.Sample {
 	return p.ledger.between(from, to)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/verdict"
 )
 
 var number = regexp.MustCompile(`-?[0-9.]+`)
@@ -103,7 +104,7 @@ func TestVerdictsOfAStepAreTogether(t *testing.T) {
 	if len(all) != 2 || all[0].Name != "canary 5 %" || all[1].Name != "canary 25 %" {
 		t.Fatalf("%+v", all)
 	}
-	if all[0].Open || !all[1].Open || all[1].Counts != "3 inconclusive, 1 fail" || len(all[1].Earlier) != 3 || all[1].Last.Decision != release.Fail {
+	if all[0].Open || !all[1].Open || all[1].Counts != "3 inconclusive, 1 fail" || len(all[1].Earlier) != 3 || all[1].Last.Decision != verdict.Fail {
 		t.Errorf("%+v", all)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/verdict"
 )
 
 // night is when the samples' releases begin.
@@ -82,8 +83,8 @@ func (r *run) second(s stage, slower, broken float64) {
 }
 
 // verdict judges at the present moment.
-func (r *run) verdict(phase release.Phase, percent int, decision release.Decision, checks ...release.Check) {
-	r.Verdicts = append(r.Verdicts, release.Verdict{At: r.at, Phase: phase, Percent: percent, Decision: decision, Checks: checks})
+func (r *run) verdict(phase release.Phase, percent int, decision verdict.Decision, checks ...verdict.Check) {
+	r.Verdicts = append(r.Verdicts, release.Verdict{At: r.at, Phase: phase, Percent: percent, Verdict: verdict.Verdict{Decision: decision, Checks: checks}})
 }
 
 // reckon adds up the account from the seconds.
@@ -113,10 +114,10 @@ func (r *run) reckon() {
 	a.Writes = &release.Writes{Sent: writes, Acknowledged: writes, Once: writes}
 }
 
-func good(samples int) []release.Check {
-	return []release.Check{
-		{Name: "error ratio (probe)", Decision: release.Pass, New: 0, Old: 0, Low: -0.0017, High: 0.0041, Threshold: 0.01, NewSamples: samples, OldSamples: 3000 - samples, Why: "at most 0.41 % more errors than the old slot at 99 % confidence"},
-		{Name: "slow requests (probe)", Decision: release.Pass, New: 0.096, Old: 0.1, Low: -0.041, High: 0.038, Threshold: 0.1, NewSamples: samples, OldSamples: 3000 - samples, Why: "9.6 % take longer than the old slot's 90th percentile of 4.1 ms"},
+func good(samples int) []verdict.Check {
+	return []verdict.Check{
+		{Name: "error ratio (probe)", Decision: verdict.Pass, New: 0, Old: 0, Low: -0.0017, High: 0.0041, Threshold: 0.01, NewSamples: samples, OldSamples: 3000 - samples, Why: "at most 0.41 % more errors than the old slot at 99 % confidence"},
+		{Name: "slow requests (probe)", Decision: verdict.Pass, New: 0.096, Old: 0.1, Low: -0.041, High: 0.038, Threshold: 0.1, NewSamples: samples, OldSamples: 3000 - samples, Why: "9.6 % take longer than the old slot's 90th percentile of 4.1 ms"},
 	}
 }
 
@@ -125,10 +126,10 @@ func released() release.Report {
 	r.through(0, 0, stage{release.PhasePreflight, 0, 1.4}, stage{release.PhaseRestore, 0, 3.2}, stage{release.PhaseStart, 0, 9.5}, stage{release.PhaseSmoke, 0, 0.8})
 	for _, percent := range []int{5, 25, 50, 100} {
 		r.through(0, 0, stage{release.PhaseCanary, percent, 30})
-		r.verdict(release.PhaseCanary, percent, release.Pass, good(30*percent)...)
+		r.verdict(release.PhaseCanary, percent, verdict.Pass, good(30*percent)...)
 	}
 	r.through(0, 0, stage{release.PhaseBake, 100, 60})
-	r.verdict(release.PhaseBake, 100, release.Pass, good(6000)...)
+	r.verdict(release.PhaseBake, 100, verdict.Pass, good(6000)...)
 	r.through(0, 0, stage{release.PhaseCommit, 100, 2.1}, stage{release.PhaseRetire, 100, 4}, stage{release.PhaseDone, 100, 0})
 	r.reckon()
 	r.Before = release.Latency{Requests: 1490, P50: 2.4, P99: 11.2}
@@ -142,17 +143,17 @@ func rolledBack() release.Report {
 	r := newRun(release.OutcomeRolledBack)
 	r.through(0, 0, stage{release.PhasePreflight, 0, 1.4}, stage{release.PhaseRestore, 0, 3.2}, stage{release.PhaseStart, 0, 9.5}, stage{release.PhaseSmoke, 0, 0.8})
 	r.through(0, 0, stage{release.PhaseCanary, 5, 20})
-	r.verdict(release.PhaseCanary, 5, release.Pass, good(100)...)
+	r.verdict(release.PhaseCanary, 5, verdict.Pass, good(100)...)
 	for range 3 {
 		r.through(300*time.Millisecond, 0.2, stage{release.PhaseCanary, 25, 1})
-		r.verdict(release.PhaseCanary, 25, release.Inconclusive, release.Check{Name: "error ratio (probe)", Decision: release.Inconclusive, New: 0.15, Low: -0.01, High: 0.3, Threshold: 0.01, NewSamples: 25, OldSamples: 75, Why: "too few samples to tell"})
+		r.verdict(release.PhaseCanary, 25, verdict.Inconclusive, verdict.Check{Name: "error ratio (probe)", Decision: verdict.Inconclusive, New: 0.15, Low: -0.01, High: 0.3, Threshold: 0.01, NewSamples: 25, OldSamples: 75, Why: "too few samples to tell"})
 	}
 	r.through(300*time.Millisecond, 0.2, stage{release.PhaseCanary, 25, 2})
 	r.Reason = "green failed 19.6 % of its requests at 25 %, blue none: at least 12.1 % more, where 1 % is tolerated"
-	r.verdict(release.PhaseCanary, 25, release.Fail,
-		release.Check{Name: "error ratio (probe)", Decision: release.Fail, New: 0.196, Old: 0, Low: 0.121, High: 0.298, Threshold: 0.01, NewSamples: 122, OldSamples: 378, Why: "at least 12.1 % more errors than the old slot at 99 % confidence"},
-		release.Check{Name: "slow requests (probe)", Decision: release.Fail, New: 1, Old: 0.1, Low: 0.84, High: 0.93, Threshold: 0.1, NewSamples: 98, OldSamples: 378, Why: "all take longer than the old slot's 90th percentile of 4.2 ms; the median went from 2.4 ms to 302 ms"},
-		release.Check{Name: "error ratio (service's metrics)", Decision: release.Inconclusive, New: 0.2, Old: 0, Low: -0.02, High: 0.4, Threshold: 0.01, NewSamples: 40, OldSamples: 160, Why: "one replica's metrics could not be read"},
+	r.verdict(release.PhaseCanary, 25, verdict.Fail,
+		verdict.Check{Name: "error ratio (probe)", Decision: verdict.Fail, New: 0.196, Old: 0, Low: 0.121, High: 0.298, Threshold: 0.01, NewSamples: 122, OldSamples: 378, Why: "at least 12.1 % more errors than the old slot at 99 % confidence"},
+		verdict.Check{Name: "slow requests (probe)", Decision: verdict.Fail, New: 1, Old: 0.1, Low: 0.84, High: 0.93, Threshold: 0.1, NewSamples: 98, OldSamples: 378, Why: "all take longer than the old slot's 90th percentile of 4.2 ms; the median went from 2.4 ms to 302 ms"},
+		verdict.Check{Name: "error ratio (service's metrics)", Decision: verdict.Inconclusive, New: 0.2, Old: 0, Low: -0.02, High: 0.4, Threshold: 0.01, NewSamples: 40, OldSamples: 160, Why: "one replica's metrics could not be read"},
 	)
 	// One canary record for the whole step, as a release keeps it.
 	last := len(r.Phases) - 1
@@ -211,7 +212,7 @@ func long() release.Report {
 		r.through(0, 0.001, stage{release.PhaseBake, 100, 60})
 		r.Phases[1].Ended, r.Phases = r.at, r.Phases[:2]
 		for range 5 {
-			r.verdict(release.PhaseBake, 100, release.Pass, good(6000+i)...)
+			r.verdict(release.PhaseBake, 100, verdict.Pass, good(6000+i)...)
 		}
 	}
 	for _, second := range r.Seconds {

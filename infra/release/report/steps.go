@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/verdict"
 )
 
 // maxVerdicts is how many verdicts of a step are listed; a bake may have thousands.
@@ -32,7 +33,7 @@ func steps(verdicts []release.Verdict) []step {
 			end = len(verdicts)
 		}
 		last := verdicts[end-1]
-		s := step{Name: phaseName(first.Phase, first.Percent), Last: last, Open: last.Decision != release.Pass, Earlier: verdicts[:end-1]}
+		s := step{Name: phaseName(first.Phase, first.Percent), Last: last, Open: last.Decision != verdict.Pass, Earlier: verdicts[:end-1]}
 		s.Omitted = max(0, len(s.Earlier)-maxVerdicts)
 		s.Earlier = s.Earlier[s.Omitted:]
 		s.Counts = decisions(verdicts[:end])
@@ -43,12 +44,12 @@ func steps(verdicts []release.Verdict) []step {
 }
 
 func decisions(verdicts []release.Verdict) string {
-	counts := map[release.Decision]int{}
+	counts := map[verdict.Decision]int{}
 	for _, v := range verdicts {
 		counts[v.Decision]++
 	}
 	var texts []string
-	for _, d := range []release.Decision{release.Pass, release.Inconclusive, release.Fail} {
+	for _, d := range []verdict.Decision{verdict.Pass, verdict.Inconclusive, verdict.Fail} {
 		if counts[d] > 0 {
 			texts = append(texts, count(counts[d])+" "+string(d))
 		}

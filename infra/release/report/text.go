@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"bookshelf/infra/release"
+	"bookshelf/infra/release/verdict"
 )
 
 // Text writes a release in a few lines for a terminal. Control characters of what it shows are replaced, so that nothing in a report
@@ -75,7 +76,7 @@ func lines(r release.Report) [][2]string {
 	}
 	for _, s := range steps(r.Verdicts) {
 		for _, check := range s.Last.Checks {
-			if check.Decision != release.Pass {
+			if check.Decision != verdict.Pass {
 				say(s.Name, "%s: %s; %s", check.Name, check.Decision, check.Why)
 			}
 		}

@@ -1,10 +1,11 @@
-package release
+package verdict
 
 import (
 	"math"
 	"math/rand/v2"
 	"testing"
 	"testing/quick"
+	"time"
 )
 
 // TestIntervalsAreThoseOfTheirPaper compares with table II of Newcombe's paper, which gives four digits at 95 %.
@@ -84,5 +85,23 @@ func TestAnIntervalIsRightAsOftenAsItSays(t *testing.T) {
 		if right < 1860 {
 			t.Errorf("%v: right in %d of 2000 cases, want about 1900", shares, right)
 		}
+	}
+}
+
+func TestTheBoundsOfAQuantileHoldItAndWidenWithCertainty(t *testing.T) {
+	t.Parallel()
+	property := func(n uint16, q, z uint8) bool {
+		sample := make([]time.Duration, int(n%2000)+1)
+		for i := range sample {
+			sample[i] = time.Millisecond + time.Duration(i)*time.Second/time.Duration(len(sample))
+		}
+		share, certain := float64(q%100)/100, float64(z%50)/10
+		low, high := bounds(sample, share, certain)
+		lower, higher := bounds(sample, share, certain+1)
+		value := Quantile(sample, share)
+		return low <= value && value <= high && lower <= low && high <= higher
+	}
+	if err := quick.Check(property, &quick.Config{MaxCount: 500}); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package release
+package verdict
 
 import (
 	"errors"
@@ -7,11 +7,27 @@ import (
 	"slices"
 )
 
-// errRestarted says that a counter has fallen: a replica has begun to count anew.
-var errRestarted = errors.New("a counter fell: a replica has restarted")
+// ErrRestarted says that a counter has fallen: a replica has begun to count anew.
+var ErrRestarted = errors.New("a counter fell: a replica has restarted")
 
-// check returns why an observation cannot be reckoned with.
-func (o Observation) check() error {
+// Observation is what a slot's own metrics say since its start.
+type Observation struct {
+	// Requests counts answers, Errors those with a status of 500 or more.
+	Requests, Errors float64
+	// Latency is the distribution of the answers' duration, by ascending upper bound.
+	Latency []Bucket
+	// Missing counts replicas whose metrics could not be read: what they know is not in the numbers.
+	Missing int
+}
+
+// Bucket says how many requests took at most so long. The last one of a distribution has an infinite bound.
+type Bucket struct {
+	Seconds float64
+	Count   float64
+}
+
+// Check returns why an observation cannot be reckoned with.
+func (o Observation) Check() error {
 	if o.Missing > 0 {
 		return fmt.Errorf("the metrics of %d replicas could not be read", o.Missing)
 	}
@@ -39,7 +55,7 @@ func counts(values ...float64) bool {
 	return !slices.ContainsFunc(values, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) || v < 0 })
 }
 
-// since is what happened after an earlier observation of the same slot. It returns errRestarted when that cannot be known.
+// since is what happened after an earlier observation of the same slot. It returns ErrRestarted when that cannot be known.
 func (o Observation) since(earlier Observation) (Observation, error) {
 	if !sameBounds(o, earlier) {
 		return Observation{}, errors.New("the bounds of the distribution of latencies have changed")
@@ -51,7 +67,7 @@ func (o Observation) since(earlier Observation) (Observation, error) {
 		fallen = fallen || d.Latency[i].Count < 0
 	}
 	if fallen {
-		return Observation{}, errRestarted
+		return Observation{}, ErrRestarted
 	}
 	return d, nil
 }

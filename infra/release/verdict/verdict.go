@@ -1,4 +1,6 @@
-package release
+// Package verdict compares a new version of a service with the one that it replaces, by what the requests of both have met: a difference
+// counts when it is larger than chance, and than is tolerated. docs/releases.md has the formulas.
+package verdict
 
 import (
 	"errors"
@@ -8,10 +10,45 @@ import (
 	"time"
 )
 
+// Decision is what a verdict asks for.
+type Decision string
+
+// Decisions. Inconclusive is not good: the step is held for more samples, and then taken back.
+const (
+	Pass         Decision = "pass"
+	Fail         Decision = "fail"
+	Inconclusive Decision = "inconclusive"
+)
+
+// Verdict is what a comparison came to.
+type Verdict struct {
+	Decision Decision `json:"decision"`
+	Checks   []Check  `json:"checks"`
+}
+
+// Check is one figure of a verdict with everything that is needed to follow it.
+type Check struct {
+	// Name says what is compared and where it comes from: "error ratio (probe)", "slow requests (service's metrics)".
+	Name     string   `json:"name"`
+	Decision Decision `json:"decision"`
+	// New and Old are the two values, Low and High the bounds of their difference: High at the profile's confidence, Low at that of all
+	// looks of the step together, which is further away. Of a quantile, the values are in milliseconds and the bounds those of their ratio.
+	New  float64 `json:"new"`
+	Old  float64 `json:"old"`
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+	// Threshold is the difference, or the ratio, that is tolerated.
+	Threshold float64 `json:"threshold"`
+	// NewSamples and OldSamples are how many requests they were taken from.
+	NewSamples int `json:"new_samples"`
+	OldSamples int `json:"old_samples"`
+	// Why puts it in words.
+	Why string `json:"why"`
+}
+
 // Evidence is what a verdict is made of.
 type Evidence struct {
-	At      time.Time
-	Phase   Phase
+	// Percent is the new slot's share of the traffic.
 	Percent int
 	// Step is what the slots have shown since the step began: whether they fail is judged by that. How fast they are is judged by
 	// Lately, without the new slot's first requests, which find its connections and caches unmade.
@@ -49,7 +86,7 @@ func (e Evidence) verdict(checks ...Check) Verdict {
 	if e.Unknown != nil {
 		checks = append(checks, Check{Name: "replicas", Decision: Inconclusive, Why: e.Unknown.Error()})
 	}
-	v := Verdict{At: e.At, Phase: e.Phase, Percent: e.Percent, Decision: Pass, Checks: checks}
+	v := Verdict{Decision: Pass, Checks: checks}
 	for _, c := range checks {
 		if c.Decision == Fail || c.Decision == Inconclusive && v.Decision == Pass {
 			v.Decision = c.Decision
@@ -152,7 +189,7 @@ func bad(s Sample) proportion {
 // probeSlow compares how many requests took longer than nearly all of the old slot's, and by more than a host's noise.
 func probeSlow(e Evidence, rules Rules) Check {
 	latencies, old := e.Lately.New.Probe.Latencies, e.Lately.Old.Probe.Latencies
-	limit := rules.slow(quantile(old, 0.9))
+	limit := rules.slow(Quantile(old, 0.9))
 	c := comparison{
 		name: slowOfProbe, what: fmt.Sprintf("slower than %s", limit.Round(time.Millisecond/10)), tolerance: rules.SlowTolerance, soft: e.Apart != "",
 		new: slower(latencies, limit), old: slower(old, limit),
@@ -218,5 +255,5 @@ func (s Side) problem() error {
 	if s.Problem != nil {
 		return s.Problem
 	}
-	return s.Metrics.check()
+	return s.Metrics.Check()
 }
