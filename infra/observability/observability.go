@@ -7,11 +7,17 @@ import (
 	"io/fs"
 )
 
-//go:embed rules/*.yml
+//go:embed rules/*.yml dashboards/grafana/*.json dashboards/vmui/*.json
 var files embed.FS
 
 // Rules are Prometheus' rule files, each by its name.
 func Rules() fs.FS { return sub("rules") }
+
+// Grafana are the dashboards for Grafana, each by its name.
+func Grafana() fs.FS { return sub("dashboards/grafana") }
+
+// Vmui are those for the page of VictoriaMetrics.
+func Vmui() fs.FS { return sub("dashboards/vmui") }
 
 // sub is a folder of the embedded ones.
 func sub(folder string) fs.FS {

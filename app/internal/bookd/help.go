@@ -30,12 +30,15 @@ Needs DB_HOST, DB_NAME, and DB_USER or DB_LOGIN_FILE.
 Example:
   DB_HOST=localhost DB_NAME=bookshelf DB_USER=bookshelf_app bookd import books.csv`
 
-const healthcheckHelp = `Usage: bookd healthcheck
+const healthcheckHelp = `Usage: bookd healthcheck [--verbose]
 
 Asks the process that serves on HTTP_ADDR whether it is ready. Exits with 0 when it is, with 1 when it is not, and says why.
+With --verbose it asks on ADMIN_ADDR, and prints how each dependency does: whether it is well, how fast it answered, and how
+long ago it last was well.
 
 Example:
-  HTTP_ADDR=:8080 bookd healthcheck`
+  HTTP_ADDR=:8080 bookd healthcheck
+  ADMIN_ADDR=:9090 bookd healthcheck --verbose`
 
 const versionHelp = `Usage: bookd version
 

@@ -67,7 +67,7 @@ func commands() []command {
 		{"token", "make, list, rotate and revoke the tokens of clients", tokenctl.Help,
 			func(ctx context.Context, p program, args []string) error { return p.tokens(ctx, args) }},
 		{"healthcheck", "ask the serving process in the same container for its health", healthcheckHelp,
-			withoutArguments("healthcheck", program.healthcheck)},
+			func(ctx context.Context, p program, args []string) error { return p.healthcheck(ctx, args) }},
 		{"version", "print version and revision", versionHelp, withoutArguments("version", program.version)},
 		{"help", "print this text, or the help of a command", helpHelp,
 			func(_ context.Context, p program, args []string) error { return p.help(args) }},

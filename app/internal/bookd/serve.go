@@ -13,6 +13,7 @@ import (
 	"bookshelf/app/internal/bookimport"
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/config"
+	"bookshelf/app/internal/health"
 	"bookshelf/app/internal/httpapi"
 	"bookshelf/app/internal/postgres"
 	"bookshelf/app/internal/ratelimit"
@@ -151,8 +152,26 @@ func newServer(
 	s.apiServer.ConnState = api.ConnState
 	// OPTIONS * goes to the API as well, so that its answer has the headers that every answer has.
 	s.apiServer.DisableGeneralOptionsHandler = true
-	s.adminServer = s.httpServer(telemetry.AdminHandler(metrics), adminWriteTimeout)
+	s.adminServer = s.httpServer(telemetry.AdminHandler(metrics, s.health(books)), adminWriteTimeout)
 	return s, nil
+}
+
+// health tells operators how what the process depends on does. The collector of traces is not needed to serve.
+func (s *server) health(books httpapi.Store) http.Handler {
+	checks := []health.Check{
+		{Name: "database", Essential: true, Look: s.store.Ping},
+		{Name: "schema", Essential: true, Look: books.Ready},
+		{Name: "serving", Essential: true, Look: func(context.Context) error {
+			if s.api.Draining() {
+				return errors.New("the process is shutting down")
+			}
+			return nil
+		}},
+	}
+	if s.tracing != nil {
+		checks = append(checks, health.Check{Name: "traces", Look: func(context.Context) error { return s.tracing.Failing() }})
+	}
+	return health.New(buildinfo.Get().Version, s.cfg.HTTP.ReadyTimeout, time.Now, checks...)
 }
 
 // importer imports into a store.

@@ -143,12 +143,12 @@ func (c Config) LogValue() slog.Value {
 func (b *binder) api(c *HTTP) {
 	b.address(&c.Addr, "HTTP_ADDR", ":8080")
 	b.duration(&c.ReadyTimeout, "READY_TIMEOUT", 2*time.Second, time.Millisecond, time.Minute)
+	b.address(&c.AdminAddr, "ADMIN_ADDR", ":9090")
 }
 
 // server reads the rest of what listening needs. No time-out can be switched off: net/http takes 0 for "wait for ever",
 // and one client that sends a byte now and then would hold a connection and its memory for good.
 func (b *binder) server(c *HTTP) {
-	b.address(&c.AdminAddr, "ADMIN_ADDR", ":9090")
 	b.duration(&c.ReadHeaderTimeout, "HTTP_READ_HEADER_TIMEOUT", 5*time.Second, time.Millisecond, time.Hour)
 	b.duration(&c.ReadTimeout, "HTTP_READ_TIMEOUT", 15*time.Second, time.Millisecond, time.Hour)
 	b.duration(&c.WriteTimeout, "HTTP_WRITE_TIMEOUT", 30*time.Second, time.Millisecond, time.Hour)

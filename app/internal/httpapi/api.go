@@ -118,3 +118,6 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 // StartDrain makes /readyz fail from now on and asks clients, response by response, not to reuse their connections.
 // Requests are answered as before.
 func (a *API) StartDrain() { a.draining.Store(true) }
+
+// Draining tells whether StartDrain was called.
+func (a *API) Draining() bool { return a.draining.Load() }

@@ -224,6 +224,9 @@ func one(ctx context.Context, on querier, operation, isbn, sql string, args ...a
 	return b, nil
 }
 
+// Ping tells whether the server answers at all, on a connection of the pool.
+func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
+
 // Ready returns nil when the server answers and its schema has at least the version that this program needs. A newer one
 // is fine, because migrations only expand: that is what lets a release be taken back. It returns a *SchemaError when the
 // schema is older.

@@ -122,7 +122,7 @@ func TestExpositionHoldsEachFamilyAndSeriesOnce(t *testing.T) {
 
 func TestAdminServesMetricsAndProfiles(t *testing.T) {
 	t.Parallel()
-	handler := AdminHandler(NewMetrics(buildinfo.Info{Version: "v1"}))
+	handler := AdminHandler(NewMetrics(buildinfo.Info{Version: "v1"}), http.NotFoundHandler())
 	tests := []struct {
 		method, target string
 		status         int

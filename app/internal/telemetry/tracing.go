@@ -49,6 +49,7 @@ type Tracing struct {
 	provider   *sdktrace.TracerProvider
 	tracer     trace.Tracer
 	propagator propagation.TraceContext
+	exporter   *toleratedExporter
 }
 
 // NewTracing returns a tracing that is at work. It connects to nothing: the collector may come and go.
@@ -62,8 +63,9 @@ func NewTracing(ctx context.Context, o TracingOptions, build buildinfo.Info, log
 	if err != nil {
 		return nil, fmt.Errorf("prepare the export of traces: %w", err)
 	}
+	tolerated := &toleratedExporter{SpanExporter: exporter, logger: logger}
 	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(&toleratedExporter{SpanExporter: exporter, logger: logger},
+		sdktrace.WithBatcher(tolerated,
 			sdktrace.WithMaxQueueSize(maxQueuedSpans), sdktrace.WithExportTimeout(exportTimeout)),
 		sdktrace.WithSampler(sampler(o)),
 		sdktrace.WithResource(resource.NewSchemaless(
@@ -71,7 +73,7 @@ func NewTracing(ctx context.Context, o TracingOptions, build buildinfo.Info, log
 			attribute.String("service.version", build.Version),
 		)),
 	)
-	return &Tracing{provider: provider, tracer: provider.Tracer("bookshelf/app")}, nil
+	return &Tracing{provider: provider, tracer: provider.Tracer("bookshelf/app"), exporter: tolerated}, nil
 }
 
 // sampler knows the names that the configuration lets through (OpenTelemetry specification, "General SDK Configuration").
@@ -98,15 +100,18 @@ type toleratedExporter struct {
 	sdktrace.SpanExporter
 
 	logger *slog.Logger
-	due    atomic.Int64 // when to complain next, in nanoseconds of Unix time
+	due    atomic.Int64          // when to complain next, in nanoseconds of Unix time
+	failed atomic.Pointer[error] // what the last export came to; nil for none so far and for success
 }
 
 // ExportSpans implements sdktrace.SpanExporter.
 func (e *toleratedExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	if err == nil {
+		e.failed.Store(nil)
 		return nil
 	}
+	e.failed.Store(&err)
 	now, due := time.Now(), e.due.Load()
 	if now.UnixNano() >= due && e.due.CompareAndSwap(due, now.Add(complaintInterval).UnixNano()) {
 		e.logger.Warn("traces could not be exported; they are dropped", "error", err)
@@ -116,6 +121,14 @@ func (e *toleratedExporter) ExportSpans(ctx context.Context, spans []sdktrace.Re
 
 // Shutdown sends what is left, as long as ctx allows.
 func (t *Tracing) Shutdown(ctx context.Context) error { return t.provider.Shutdown(ctx) }
+
+// Failing returns what the last export failed with, nil when it did not fail or there was none.
+func (t *Tracing) Failing() error {
+	if err := t.exporter.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // Statements returns the driver's hook that makes a span of each statement, without its arguments.
 func (t *Tracing) Statements() pgx.QueryTracer {

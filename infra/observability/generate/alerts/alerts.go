@@ -267,6 +267,7 @@ func telemetry(targets contract.Targets) Group {
 	for _, job := range targets.Jobs {
 		if !job.Optional {
 			g.Alerts = append(g.Alerts, Alert{Name: "TargetMissing", Severity: Warning, For: 5 * minute,
+				Labels:      map[string]string{"job": job.Name},
 				Expr:        fmt.Sprintf("absent(up{job=%q})", job.Name),
 				Summary:     "nothing is scraped as {{ $labels.job }}",
 				Description: "Not even that it is down could be told: " + job.What + "."})
