@@ -198,6 +198,12 @@ e2e-kills: quiet-doctor ## kill deliver, the edge, the database and replicas in 
 	@$(MAKE) tools image edge-image deliver
 	@$(RELEASES) -run='Killed|Death' ./releases
 
+# One fault after the other, so that the figures are of one at a time.
+.PHONY: e2e-data
+e2e-data: quiet-doctor ## kill, pause, fill, slow and cut off the database under load; prints what clients saw
+	@$(MAKE) image
+	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=30m -parallel=1 -v ./faults
+
 .PHONY: image-e2e
 image-e2e: quiet-doctor ## start the image with a database and drive it over HTTP
 	@$(MAKE) image
