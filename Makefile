@@ -232,6 +232,12 @@ e2e-data: quiet-doctor ## damage backups, kill restores, and measure how long it
 	@$(MAKE) tools image edge-image postgres-image deliver
 	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C infra -count=1 -timeout=25m -p=1 -v -run='Drill|DataIsBackedUp|RecoveryIsMeasured' ./drill ./cmd/deliver
 
+# One fault after the other, so that the figures are of one at a time.
+.PHONY: e2e-faults
+e2e-faults: quiet-doctor ## kill, pause, fill, slow and cut off the database under load; prints what clients saw
+	@$(MAKE) image
+	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C conformance -count=1 -timeout=30m -parallel=1 -v ./faults
+
 .PHONY: image-e2e
 image-e2e: quiet-doctor ## start the image with a database and drive it over HTTP
 	@$(MAKE) image

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 	"time"
-
-	"bookshelf/conformance/internal/engine"
 )
 
 // TestTakenConnectionsAreRefusalsUntilTheyAreFree lets others take every connection that the database allows, and cuts those of the service.
@@ -43,17 +41,10 @@ const cutUntilOthersHaveAll = `DO $$
 		END LOOP;
 	END $$`
 
-// cut ends all sessions of a role. Sessions that are about to be refused take even the places that are kept for superusers, so it may
-// have to wait for one.
+// cut ends all sessions of a role.
 func (s *stack) cut(role string) {
 	s.t.Helper()
-	engine.Eventually(s.t, "a superuser gets in", func() string {
-		out, err := s.tryPsql(s.t.Context(), "postgres", fmt.Sprintf("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '%s'", role))
-		if err != nil {
-			return out
-		}
-		return ""
-	})
+	s.psql("postgres", fmt.Sprintf("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '%s'", role))
 }
 
 // TestALockedTableUsesUpThePoolAndIsOverWithTheLock keeps every statement waiting, and with them every connection of the service's own pool.

@@ -119,7 +119,7 @@ func (l *load) read(ctx context.Context) {
 			path = fmt.Sprintf("/api/v1/books/%d", book.ID)
 		}
 		if l.send(l.t.Context(), http.MethodGet, path, "", "", &got) && got.ID != 0 && got != book {
-			l.t.Errorf("%s is %+v, acknowledged was %+v", path, got, book)
+			l.record(event{outcome: wrong, from: time.Now(), to: time.Now(), detail: fmt.Sprintf("%s is %+v, acknowledged was %+v", path, got, book)})
 		}
 		<-time.After(pace)
 	}
@@ -131,11 +131,15 @@ func (l *load) send(ctx context.Context, method, path, body, key string, into an
 	e.outcome, e.detail = l.try(ctx, method, path, body, key, into)
 	e.to = time.Now()
 	if ctx.Err() == nil {
-		l.mu.Lock()
-		l.events = append(l.events, e)
-		l.mu.Unlock()
+		l.record(e)
 	}
 	return e.outcome == good
+}
+
+func (l *load) record(e event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, e)
 }
 
 func (l *load) try(ctx context.Context, method, path, body, key string, into any) (outcome, detail string) {

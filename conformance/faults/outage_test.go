@@ -81,3 +81,19 @@ func TestABrokenNetworkHealsByItself(t *testing.T) {
 	})
 	s.settle(l, "no network")
 }
+
+// TestALostWriteIsSeen is the trial of the others: a database that acknowledges before it has written, and is killed, must be found out.
+func TestALostWriteIsSeen(t *testing.T) {
+	t.Parallel()
+	long(t)
+	s := newStack(t, shape{settings: []string{"synchronous_commit=off", "wal_writer_delay=10s"}})
+	l := s.load()
+	killed := s.kill("")
+	killed.inject()
+	killed.mend()
+	if acknowledged, stored := s.compare(l); stored == acknowledged {
+		t.Errorf("nothing is missed of %v", acknowledged)
+	} else {
+		t.Logf("acknowledged were %v, in the database are %v", acknowledged, stored)
+	}
+}

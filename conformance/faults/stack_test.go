@@ -24,7 +24,7 @@ func full() bool { return os.Getenv("E2E") == "full" }
 func long(t *testing.T) {
 	t.Helper()
 	if !full() {
-		t.Skip("make e2e-data runs it: the short form kills the database and takes its connections")
+		t.Skip("make e2e-faults runs it: the short form kills the database and takes its connections")
 	}
 }
 
@@ -143,13 +143,21 @@ func (s *stack) docker(args ...string) string {
 	return engine.Run(s.t, args...)
 }
 
-// psql runs statements as the superuser, who has connections left when nobody else has.
-func (s *stack) psql(database string, statements ...string) string {
+// psql runs statements as the superuser, for whom a few connections are kept. Sessions that are about to be refused take even those for a
+// moment, so it may have to ask again.
+func (s *stack) psql(database string, statements ...string) (out string) {
 	s.t.Helper()
-	out, err := s.tryPsql(s.t.Context(), database, statements...)
-	if err != nil {
-		s.t.Fatalf("psql: %v: %s", err, out)
-	}
+	engine.Eventually(s.t, "a superuser gets in", func() string {
+		var err error
+		out, err = s.tryPsql(s.t.Context(), database, statements...)
+		if strings.Contains(out, "FATAL:  sorry, too many clients already") {
+			return out
+		}
+		if err != nil {
+			s.t.Fatalf("psql: %v: %s", err, out)
+		}
+		return ""
+	})
 	return out
 }
 
