@@ -89,7 +89,7 @@ func (s *source) remove() {
 			s.t.Errorf("list what is left: %v", err)
 		}
 		remove := map[string][]string{"ps": {"rm", "--force"}, "network": {"network", "rm"}, "volume": {"volume", "rm"}}[kind[0]]
-		for _, one := range strings.Fields(string(out)) {
+		for one := range strings.FieldsSeq(string(out)) {
 			if out, err := exec.Command("docker", append(remove, one)...).CombinedOutput(); err != nil {
 				s.t.Errorf("remove %s: %v: %s", one, err, out)
 			}

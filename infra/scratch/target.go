@@ -2,6 +2,7 @@ package scratch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,9 +87,9 @@ func Find(to string, backups []backup.Backup) (backup.Backup, Target, error) {
 	if at.After(time.Now()) {
 		return backup.Backup{}, Target{}, fmt.Errorf("%s has not come yet", to)
 	}
-	for i := len(backups) - 1; i >= 0; i-- {
-		if !backups[i].Stopped.After(at) {
-			return backups[i], target, nil
+	for _, b := range slices.Backward(backups) {
+		if !b.Stopped.After(at) {
+			return b, target, nil
 		}
 	}
 	return backup.Backup{}, Target{}, fmt.Errorf("the oldest backup, %s, ended at %s, after %s", backups[0].Label, backups[0].Stopped.Format(time.RFC3339), to)

@@ -17,7 +17,7 @@ import (
 // handed is a folder with a socket at which somebody takes what is handed over.
 func handed(t *testing.T, carry func(context.Context, string) error) string {
 	t.Helper()
-	sockets, err := os.MkdirTemp("", "a") // a socket's path is short, and that of a test's folder is long
+	sockets, err := os.MkdirTemp("", "a") //nolint:usetesting // a socket's path is short, and that of a test's folder is long
 	if err != nil {
 		t.Fatal(err)
 	}

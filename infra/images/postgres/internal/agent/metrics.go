@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -45,8 +46,8 @@ func writeMetrics(w io.Writer, s seen, archive Archive, asked bool, now time.Tim
 	metric("pgbackrest_backups", "gauge", "Backups in the repository.", one(len(s.backups)))
 	var ages, stamps, sizes []string
 	for _, kind := range []string{"full", "diff", "incr"} {
-		for i := len(s.backups) - 1; i >= 0; i-- {
-			if b := s.backups[i]; b.Type == kind {
+		for _, b := range slices.Backward(s.backups) {
+			if b.Type == kind {
 				label := fmt.Sprintf("{type=%q} ", kind)
 				ages = append(ages, label+fmt.Sprintf("%.0f", max(0, now.Sub(b.Stopped).Seconds())))
 				stamps = append(stamps, label+fmt.Sprint(b.Stopped.Unix()))

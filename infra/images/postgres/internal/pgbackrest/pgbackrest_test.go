@@ -54,7 +54,7 @@ func TestARepositoryThatCannotBeReadIsNotTakenForAnEmptyOne(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // the environment says where programs are
+// It is not parallel, because the environment says where programs are.
 func TestACommandThatFailsIsAnErrorInItsOwnWords(t *testing.T) {
 	dir := t.TempDir()
 	script := "#!/bin/sh\necho \"$@\"\ncase $2 in info) echo '[]';; *) echo 'ERROR: [056]: no database' >&2; exit 56;; esac\n"
