@@ -75,6 +75,9 @@ func (l Layout) HistoryDir(name string) string { return filepath.Join(l.dir(name
 // JournalFile is where a release that is under way is noted.
 func (l Layout) JournalFile(name string) string { return filepath.Join(l.dir(name), "release.json") }
 
+// MetricsDir is where commands leave what Prometheus is to know of their work: files that node_exporter reads.
+func (l Layout) MetricsDir(name string) string { return filepath.Join(l.dir(name), "metrics") }
+
 // UnknownEnvironmentError says which environments there are instead of the one that was asked for.
 type UnknownEnvironmentError struct {
 	Name  string
