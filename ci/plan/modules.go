@@ -27,7 +27,7 @@ func Modules() []Module {
 		{Dir: "infra", Inputs: []string{"infra", "docs/*.md", "docs/runbooks", "go.work"}},
 		{Dir: "infra/images/edge", Inputs: []string{"infra/images/edge"}},
 		{Dir: "infra/observability/generate", Inputs: []string{
-			"infra/observability", "infra/images/edge/contract.yaml", "app/internal/telemetry", "docs/telemetry.md", "docs/alerts.md", "docs/runbooks",
+			"infra/observability/generate", "infra/observability", "infra/images/edge/contract.yaml", "app/internal/telemetry", "docs/telemetry.md", "docs/alerts.md", "docs/runbooks",
 		}},
 		{Dir: "tools", Inputs: []string{"tools", "go.work", "Dockerfile", "docker-compose.yml", ".golangci.yml"}},
 	}
