@@ -24,9 +24,12 @@ func Modules() []Module {
 		{Dir: "app", Inputs: []string{"app", "docs/*.md"}, Services: true},
 		{Dir: "ci", Inputs: []string{"ci", "dagger.json", "go.work", "Dockerfile", ".github", "**/go.mod"}},
 		{Dir: "conformance", TestsOnly: true},
-		{Dir: "infra", Inputs: []string{"infra", "docs/*.md", "go.work"}},
+		{Dir: "infra", Inputs: []string{"infra", "docs/*.md", "docs/runbooks", "go.work"}},
 		{Dir: "infra/images/edge", Inputs: []string{"infra/images/edge"}},
 		{Dir: "infra/images/postgres", Inputs: []string{"infra/images/postgres"}},
+		{Dir: "infra/observability/generate", Inputs: []string{
+			"infra/observability/generate", "infra/observability", "infra/images/edge/contract.yaml", "app/internal/telemetry", "docs/telemetry.md", "docs/alerts.md", "docs/runbooks",
+		}},
 		{Dir: "tools", Inputs: []string{"tools", "go.work", "Dockerfile", "docker-compose.yml", ".golangci.yml"}},
 	}
 }

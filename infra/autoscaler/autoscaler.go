@@ -74,7 +74,7 @@ func Run(ctx context.Context, o *delivery.Operator, name string, options Options
 		return err
 	}
 	a := &autoscaler{
-		Options: options, name: name, note: o.Report.Note, watch: newWatch(o, name, options.TargetCPU > 0),
+		Options: options, name: name, folder: o.Layout.MetricsDir(name), note: o.Report.Note, watch: newWatch(o, name, options.TargetCPU > 0),
 		scale: func(ctx context.Context, replicas int) (delivery.ScaleResult, error) {
 			return o.Scale(ctx, name, replicas)
 		},
@@ -86,10 +86,12 @@ func Run(ctx context.Context, o *delivery.Operator, name string, options Options
 // autoscaler observes, decides and scales, round by round.
 type autoscaler struct {
 	Options
-	name  string
-	note  func(format string, args ...any)
-	watch *watch
-	scale func(ctx context.Context, replicas int) (delivery.ScaleResult, error)
+	name string
+	// folder is where each decision is written for Prometheus.
+	folder string
+	note   func(format string, args ...any)
+	watch  *watch
+	scale  func(ctx context.Context, replicas int) (delivery.ScaleResult, error)
 
 	history []autoscale.Observation
 	// last is what was told last: a decision, or why one had to wait.
@@ -141,6 +143,10 @@ func (a *autoscaler) round(ctx context.Context, seen sighting, problem error) er
 		return a.failed(autoscale.Decision{Replicas: seen.Replicas, Rule: autoscale.Unknown, Why: "nothing was seen"}, problem)
 	}
 	d := autoscale.Decide(a.history, a.Config)
+	// That Prometheus is not told keeps nobody from scaling; the alert about a target that says nothing new is another's.
+	if err := write(a.folder, d, a.Max, time.Now()); err != nil {
+		a.note("%v", err)
+	}
 	switch {
 	case seen.busy != "":
 		a.waits(d, seen.busy)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,7 +32,7 @@ func autoscaling(t *testing.T, o *delivery.Operator, p *loaded, options Options)
 	t.Helper()
 	changes = &[]int{}
 	return &autoscaler{
-		Options: options, name: "prod", note: o.Report.Note, watch: newWatch(o, "prod", options.TargetCPU > 0),
+		Options: options, name: "prod", folder: t.TempDir(), note: o.Report.Note, watch: newWatch(o, "prod", options.TargetCPU > 0),
 		scale: func(_ context.Context, replicas int) (delivery.ScaleResult, error) {
 			*changes = append(*changes, replicas)
 			scaled(t, o, replicas)
@@ -377,5 +379,32 @@ func TestOnlyADeployedEnvironmentIsScaled(t *testing.T) {
 	o := configured(t, &loaded{})
 	if _, none := errors.AsType[*delivery.NotDeployedError](Run(t.Context(), o, "prod", quick(nil))); !none {
 		t.Error("want a NotDeployedError")
+	}
+}
+
+func TestEachDecisionIsLeftForPrometheus(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		decision autoscale.Decision
+		atMax    string
+	}{
+		"what there is fits":       {autoscale.Decision{Replicas: 2, Rule: autoscale.Steady}, "0"},
+		"the most decides":         {autoscale.Decision{Replicas: 4, Rule: autoscale.Limit}, "1"},
+		"the least decides":        {autoscale.Decision{Replicas: 1, Rule: autoscale.Limit}, "0"},
+		"the most, and not by far": {autoscale.Decision{Replicas: 4, Rule: autoscale.Steady}, "0"},
+	} {
+		folder := t.TempDir()
+		if err := write(folder, c.decision, 4, time.Unix(1_790_000_000, 0)); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(folder, "autoscaler.prom"))
+		for _, want := range []string{
+			fmt.Sprintf("\nautoscaler_replicas %d\n", c.decision.Replicas), "\nautoscaler_max_replicas 4\n",
+			"\nautoscaler_at_max " + c.atMax + "\n", "\nautoscaler_last_round_timestamp_seconds 1790000000\n",
+		} {
+			if err != nil || !strings.Contains(string(text), want) {
+				t.Errorf("%s: %v: %q is not in\n%s", name, err, want, text)
+			}
+		}
 	}
 }

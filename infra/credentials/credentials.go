@@ -108,7 +108,7 @@ func Exist(dir string) (bool, error) {
 	}
 	// An environment from before there were backups has neither of their two secrets. The key is made first, so one that is missing beside the
 	// password was lost.
-	if exists(dir, BackupFile) && !exists(dir, backupKeyFile) {
+	if there[BackupFile] && !there[backupKeyFile] {
 		missing = append(missing, backupKeyFile)
 	}
 	if len(present) > 0 && len(missing) > 0 {

@@ -169,7 +169,7 @@ func (s *session) underProbe(ctx context.Context, r run, id string, config probe
 	// Whatever ended the release, its account is drawn up.
 	ctx = context.WithoutCancel(ctx)
 	err = s.account(ctx, t.Probe, config.Timeout, &report)
-	return report, errors.Join(err, past.Save(report), past.Prune())
+	return report, errors.Join(err, past.Save(report), s.tellReleases(past), past.Prune())
 }
 
 // account stops the probe and says what became of each request, those that wrote included.

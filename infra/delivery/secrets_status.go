@@ -87,7 +87,7 @@ func (s *session) writeMetrics() error {
 	fmt.Fprintf(&text, "delivery_secret_made_timestamp_seconds%s %d\n", labels, secret.Made.Unix())
 	fmt.Fprintf(&text, "# HELP delivery_secret_max_age_seconds How old it may become, 0 for as old as it likes.\n# TYPE delivery_secret_max_age_seconds gauge\n")
 	fmt.Fprintf(&text, "delivery_secret_max_age_seconds%s %.0f\n", labels, secret.MaxSeconds)
-	path := s.Layout.MetricsFile(s.name)
+	path := filepath.Join(s.Layout.MetricsDir(s.name), "secrets.prom")
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("write metrics: %w", err)
 	}

@@ -72,11 +72,6 @@ func (l Layout) VerifiedDir(name string) string { return filepath.Join(l.dir(nam
 // HistoryDir is the folder with the reports of an environment's releases, a folder each.
 func (l Layout) HistoryDir(name string) string { return filepath.Join(l.dir(name), "releases") }
 
-// MetricsFile is where the ages of an environment's secrets are left, in Prometheus' text format.
-func (l Layout) MetricsFile(name string) string {
-	return filepath.Join(l.dir(name), "metrics", "secrets.prom")
-}
-
 // JournalFile is where a release that is under way is noted.
 func (l Layout) JournalFile(name string) string { return filepath.Join(l.dir(name), "release.json") }
 
@@ -85,6 +80,9 @@ func (l Layout) DrillsDir(name string) string { return filepath.Join(l.dir(name)
 
 // RestoreFile is where a restore that is under way is noted.
 func (l Layout) RestoreFile(name string) string { return filepath.Join(l.dir(name), "restore.json") }
+
+// MetricsDir is where commands leave what Prometheus is to know of their work: files that node_exporter reads.
+func (l Layout) MetricsDir(name string) string { return filepath.Join(l.dir(name), "metrics") }
 
 // UnknownEnvironmentError says which environments there are instead of the one that was asked for.
 type UnknownEnvironmentError struct {

@@ -55,8 +55,8 @@ func prod() world {
 		`edge_certificate_lifetime_seconds{host="books.example.org",job="edge",instance="edge:9180",environment="prod"}`:         flat("7776000"),
 		`edge_certificate_failing{host="books.example.org",job="edge",instance="edge:9180",environment="prod"}`:                  flat("0"),
 		`probe_success{job="probe",instance="https://books.example.org/livez",environment="prod"}`:                               flat("1"),
-		`autoscaler_wanted_replicas{job="host",instance="host",environment="prod"}`:                                              flat("2"),
-		`autoscaler_max_replicas{job="host",instance="host",environment="prod"}`:                                                 flat("4"),
+		`autoscaler_at_max{job="host",instance="host",environment="prod"}`:                                                       flat("0"),
+		`autoscaler_last_round_timestamp_seconds{job="host",instance="host",environment="prod"}`:                                 rises("60"),
 		`rotation_last_success_timestamp_seconds{secret="database-app",job="host",instance="host",environment="prod"}`:           flat("0"),
 		`drill_last_success_timestamp_seconds{job="host",instance="host",environment="prod"}`:                                    flat("0"),
 		`drill_last_outcome{job="host",instance="host",environment="prod"}`:                                                      flat("1"),
@@ -175,7 +175,7 @@ var faults = []struct {
 		`edge_slot_weight{slot="blue",job="edge",instance="edge:9180",environment="prod"}`:  fault("100", "95"),
 		`edge_slot_weight{slot="green",job="edge",instance="edge:9180",environment="prod"}`: fault("0", "5"),
 	}, []string{"ReleaseStuck"}},
-	{"the load asks for more than may be", world{`autoscaler_wanted_replicas{job="host",instance="host",environment="prod"}`: fault("2", "6")}, []string{"AutoscalerAtBound"}},
+	{"the load asks for more than may be", world{`autoscaler_at_max{job="host",instance="host",environment="prod"}`: fault("0", "1")}, []string{"AutoscalerAtBound"}},
 	{"a password is a hundred days old", world{`rotation_last_success_timestamp_seconds{secret="database-app",job="host",instance="host",environment="prod"}`: fault("0", "-8640000")}, []string{"RotationOverdue"}},
 	{"an exporter is gone", world{up("database"): fault("1", "0")}, []string{"TargetDown"}},
 	{"a job has lost its targets", world{up("edge"): "1x9 _x79 1x29"}, []string{"TargetMissing"}},
@@ -261,9 +261,12 @@ func TestWhatIsDoneOnPurposeFiresNothing(t *testing.T) {
 			of("host", `node_filesystem_avail_bytes{mountpoint="/",fstype="ext4"}`):                                             "500x25 300x10 500x84",
 			of("backup", "pgbackrest_archive_pending_age_seconds"):                                                              "10x25 120x5 10x89",
 		},
+		"an autoscaler that was at its bound and has ended": {
+			`autoscaler_at_max{job="host",instance="host",environment="prod"}`: "0x9 1x110", `autoscaler_last_round_timestamp_seconds{job="host",instance="host",environment="prod"}`: "0+60x15 900x104",
+		},
 		"an environment without backups or an autoscaler": {
 			up("backup"): "", of("backup", "pgbackrest_repository_up"): "", of("backup", "pgbackrest_backups"): "", of("backup", `pgbackrest_backup_last_timestamp_seconds{type="full"}`): "",
-			of("backup", "pgbackrest_archive_pending_age_seconds"): "", `autoscaler_wanted_replicas{job="host",instance="host",environment="prod"}`: "",
+			of("backup", "pgbackrest_archive_pending_age_seconds"): "", `autoscaler_at_max{job="host",instance="host",environment="prod"}`: "",
 			`drill_last_success_timestamp_seconds{job="host",instance="host",environment="prod"}`: "", `drill_last_outcome{job="host",instance="host",environment="prod"}`: "",
 		},
 		"one failure of a few requests at night": {

@@ -12,7 +12,7 @@ import (
 // sources are the files that everything is generated from.
 var sources = []string{
 	"app/internal/telemetry/contract.yaml", "app/internal/telemetry/objectives.yaml", "infra/images/edge/contract.yaml",
-	"infra/observability/contracts/service.yaml", "infra/observability/contracts/delivery.yaml",
+	"infra/observability/contracts/service.yaml", "infra/observability/textfile/contract.yaml",
 	"infra/observability/contracts/external.yaml", "infra/observability/contracts/targets.yaml",
 }
 

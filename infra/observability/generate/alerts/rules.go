@@ -36,7 +36,7 @@ func Marshal(groups []rulefmt.RuleGroup, source string) ([]byte, error) {
 		return nil, fmt.Errorf("write rules: %w", err)
 	}
 	if _, problems := rulefmt.Parse(b.Bytes(), false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler)); len(problems) > 0 {
-		return nil, fmt.Errorf("Prometheus would refuse the rules: %w", problems[0])
+		return nil, fmt.Errorf("rules that Prometheus would refuse: %w", problems[0])
 	}
 	return b.Bytes(), nil
 }

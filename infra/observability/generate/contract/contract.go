@@ -122,7 +122,7 @@ func Load(root string) (*Set, error) {
 		read(root, "app/internal/telemetry/contract.yaml", &s.App),
 		read(root, "infra/observability/contracts/service.yaml", &s.Service),
 		read(root, "infra/images/edge/contract.yaml", &s.Edge),
-		read(root, "infra/observability/contracts/delivery.yaml", &s.Delivery),
+		read(root, "infra/observability/textfile/contract.yaml", &s.Delivery),
 		read(root, "infra/observability/contracts/external.yaml", &external),
 		read(root, "infra/observability/contracts/targets.yaml", &s.Targets),
 	)
@@ -147,7 +147,7 @@ func read(root, name string, into any) error {
 	return nil
 }
 
-var types = []string{"counter", "gauge", "histogram", "summary"}
+var types = []string{"counter", "gauge", "histogram", "summary", "untyped"}
 
 // index fills byName. The service's metrics are in two contracts, which have to agree.
 func (s *Set) index() error {

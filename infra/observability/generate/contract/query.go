@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -33,7 +33,7 @@ func (s *Set) Check(query string) error {
 				known = append(known, label)
 			}
 			for _, matcher := range n.LabelMatchers {
-				if matcher.Name != labels.MetricName && !recorded && m.Labels[matcher.Name] == "" &&
+				if matcher.Name != model.MetricNameLabel && !recorded && m.Labels[matcher.Name] == "" &&
 					!slices.Contains(s.TargetLabels(), matcher.Name) && (m.Type != "histogram" || matcher.Name != "le") {
 					problems = append(problems, fmt.Errorf("%s: %s has no label %s", query, n.Name, matcher.Name))
 				}

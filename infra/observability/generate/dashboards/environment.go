@@ -21,8 +21,8 @@ func releases() Dashboard {
 			maybe(one("Last release", "When one ended, by how.", Seconds, "time() - delivery_release_last_timestamp_seconds", "{{outcome}}")),
 		}},
 		{Title: "Scaling", Panels: []Panel{
-			maybe(Panel{Title: "Autoscaler", About: "Replicas that there are, that the load asks for, and that there may be.", Unit: Number, Queries: []Query{
-				{"autoscaler_replicas", "are"}, {"autoscaler_wanted_replicas", "wanted"}, {"autoscaler_max_replicas", "most"},
+			maybe(Panel{Title: "Autoscaler", About: "Replicas that it has decided on, and that there may be.", Unit: Number, Queries: []Query{
+				{"autoscaler_replicas", "decided"}, {"autoscaler_max_replicas", "most"},
 			}}),
 			one("Requests in flight", "On each slot.", Number, "edge_slot_in_flight", "{{slot}}"),
 		}},

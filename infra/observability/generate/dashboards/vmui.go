@@ -1,6 +1,9 @@
 package dashboards
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // vmui's own form: https://github.com/VictoriaMetrics/VictoriaMetrics, "predefined dashboards" of app/vmui.
 type (
@@ -35,7 +38,7 @@ func (d Dashboard) Vmui() ([]byte, error) {
 		for _, m := range d.Markers {
 			marks.Panels = append(marks.Panels, Panel{Title: m.Title, Unit: Number, Queries: []Query{{m.Expr, m.Legend}}})
 		}
-		rows = append(rows[:len(rows):len(rows)], marks)
+		rows = append(slices.Clip(rows), marks)
 	}
 	for _, row := range rows {
 		r := vmuiRow{Title: row.Title}

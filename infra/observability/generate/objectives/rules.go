@@ -2,6 +2,7 @@ package objectives
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -73,22 +74,19 @@ func (o objective) recorded(name string) string {
 }
 
 func (o objective) alert(name string, severity alerts.Severity, pairs []burn) rulefmt.Rule {
-	expr := ""
-	for i, pair := range pairs {
-		if i > 0 {
-			expr += " or "
-		}
+	var either []string
+	for _, pair := range pairs {
 		limit := fmt.Sprintf("%.6g", pair.rate*(100-o.percent)/100)
-		expr += fmt.Sprintf("(%s > %s and on () %s > %s and on () %s * %v > %d",
+		expr := fmt.Sprintf("(%s > %s and on () %s > %s and on () %s * %v > %d",
 			o.recorded(errorRatio+pair.long), limit, o.recorded(errorRatio+pair.short), limit, o.bad(pair.long), pair.hours*3600, least)
 		if pair.history != "" {
 			expr += fmt.Sprintf(" and on () %s offset %s", o.recorded(target), pair.history)
 		}
-		expr += ")"
+		either = append(either, expr+")")
 	}
 	labels := o.labels()
 	labels["severity"] = string(severity)
-	return rulefmt.Rule{Alert: name, Expr: expr, Labels: labels, Annotations: map[string]string{
+	return rulefmt.Rule{Alert: name, Expr: strings.Join(either, " or "), Labels: labels, Annotations: map[string]string{
 		"summary":     fmt.Sprintf("%s of %s: {{ $value | humanizePercentage }} of the requests miss the objective of %v %%", o.kind, o.class, o.percent),
 		"description": "At this rate the budget of 30 days will be spent too early.",
 		"runbook":     Group().Runbook(name),
