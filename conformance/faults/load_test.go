@@ -267,8 +267,18 @@ func (l *load) median(write bool, from, to time.Time) time.Duration {
 
 // end brings what was begun to an end and returns the acknowledged books as PostgreSQL is asked for them: how many, and a hash.
 func (l *load) end() (int, string) {
+	l.t.Helper()
 	l.stop()
-	l.all.Wait()
+	ended := make(chan struct{})
+	go func() {
+		l.all.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(3 * patience):
+		l.t.Fatalf("some writes are never acknowledged: %+v", l.since(time.Now().Add(-patience)))
+	}
 	slices.SortFunc(l.books, func(a, b written) int { return int(a.ID - b.ID) })
 	lines := make([]string, len(l.books))
 	for i, b := range l.books {

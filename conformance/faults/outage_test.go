@@ -87,6 +87,7 @@ func TestALostWriteIsSeen(t *testing.T) {
 	t.Parallel()
 	long(t)
 	s := newStack(t, shape{settings: []string{"synchronous_commit=off", "wal_writer_delay=10s"}})
+	s.psql("postgres", "CHECKPOINT") // or the schema is lost as well
 	l := s.load()
 	killed := s.kill("")
 	killed.inject()
