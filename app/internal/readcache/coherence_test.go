@@ -276,7 +276,7 @@ func TestThreeInstancesStayCoherentWhileTheirListenersAreKilled(t *testing.T) {
 					t.Errorf("change through instance %d: %v", n, err)
 				}
 				writes[n]++
-				pause(ctx, time.Duration(rand.IntN(10)) * time.Millisecond)
+				pause(ctx, time.Duration(rand.IntN(10))*time.Millisecond)
 			}
 		})
 	}
@@ -320,7 +320,7 @@ func (c *coherence) witness(ctx context.Context) {
 		c.mu.Lock()
 		c.lag = slices.Max(last[:])
 		c.mu.Unlock()
-		pause(ctx, 10 * time.Millisecond)
+		pause(ctx, 10*time.Millisecond)
 	}
 }
 
@@ -338,7 +338,7 @@ func (c *coherence) killListeners(ctx context.Context) (kills int) {
 			return kills
 		}
 		kills += int(tag.RowsAffected())
-		pause(ctx, time.Duration(100+rand.IntN(400)) * time.Millisecond)
+		pause(ctx, time.Duration(100+rand.IntN(400))*time.Millisecond)
 	}
 	return kills
 }
@@ -365,7 +365,7 @@ func (c *coherence) changeAllByHand(ctx context.Context) (changes int) {
 				changes++
 			}
 		}
-		pause(ctx, time.Duration(100+rand.IntN(300)) * time.Millisecond)
+		pause(ctx, time.Duration(100+rand.IntN(300))*time.Millisecond)
 	}
 	return changes
 }
