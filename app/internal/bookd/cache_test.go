@@ -27,8 +27,13 @@ func metric(t *testing.T, p *process, name string) string {
 // await waits until a metric has a value.
 func await(t *testing.T, p *process, name, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); metric(t, p, name) != want; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	late := time.After(patience)
+	for metric(t, p, name) != want {
+		select {
+		case <-tick.C:
+		case <-late:
 			t.Fatalf("%s is %s, want %s", name, metric(t, p, name), want)
 		}
 	}

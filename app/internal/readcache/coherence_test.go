@@ -136,6 +136,14 @@ func draft(n, edition int) book.Draft {
 	}
 }
 
+// pause spreads what happens over time.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
 // follow keeps every cache told of changes until stop is called, and waits until all of them are.
 func (c *coherence) follow() (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.t.Context()))
@@ -143,11 +151,10 @@ func (c *coherence) follow() (stop func()) {
 	for _, i := range c.instances {
 		following.Go(func() { i.store.Follow(ctx, slog.New(slog.DiscardHandler)) })
 	}
-	for _, i := range c.instances {
-		for !i.cache.Stats().Following {
-			time.Sleep(time.Millisecond)
-			if c.t.Context().Err() != nil {
-				c.t.Fatal("an instance does not hear of changes")
+	for n, i := range c.instances {
+		for late := time.Now().Add(30 * time.Second); !i.cache.Stats().Following; pause(ctx, time.Millisecond) {
+			if time.Now().After(late) {
+				c.t.Fatalf("instance %d does not hear of changes", n)
 			}
 		}
 	}
@@ -225,7 +232,7 @@ func (c *coherence) importOne(ctx context.Context, n int, id int64, d book.Draft
 	if err != nil {
 		return err
 	}
-	defer i.Rollback(ctx) //nolint:errcheck // of no interest here
+	defer i.Rollback(ctx)
 	if err := i.Stage(ctx, []postgres.ImportRow{{Line: 1, Draft: d}}); err != nil {
 		return err
 	}
@@ -269,7 +276,7 @@ func TestThreeInstancesStayCoherentWhileTheirListenersAreKilled(t *testing.T) {
 					t.Errorf("change through instance %d: %v", n, err)
 				}
 				writes[n]++
-				time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
+				pause(ctx, time.Duration(rand.IntN(10))*time.Millisecond)
 			}
 		})
 	}
@@ -313,7 +320,7 @@ func (c *coherence) witness(ctx context.Context) {
 		c.mu.Lock()
 		c.lag = slices.Max(last[:])
 		c.mu.Unlock()
-		time.Sleep(10 * time.Millisecond)
+		pause(ctx, 10*time.Millisecond)
 	}
 }
 
@@ -331,7 +338,7 @@ func (c *coherence) killListeners(ctx context.Context) (kills int) {
 			return kills
 		}
 		kills += int(tag.RowsAffected())
-		time.Sleep(time.Duration(100+rand.IntN(400)) * time.Millisecond)
+		pause(ctx, time.Duration(100+rand.IntN(400))*time.Millisecond)
 	}
 	return kills
 }
@@ -358,7 +365,7 @@ func (c *coherence) changeAllByHand(ctx context.Context) (changes int) {
 				changes++
 			}
 		}
-		time.Sleep(time.Duration(100+rand.IntN(300)) * time.Millisecond)
+		pause(ctx, time.Duration(100+rand.IntN(300))*time.Millisecond)
 	}
 	return changes
 }
