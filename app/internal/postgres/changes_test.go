@@ -441,7 +441,7 @@ func TestFollowingASchemaThatIsTooOldSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	store, h, log, _ := follow(t, d.App)
-	const want = "the database schema has version 6, this program needs 7: run the migrate command"
+	const want = "the database schema has version 6, this program needs 8: run the migrate command"
 	eventually(t, "the log says so", func() bool { return strings.Contains(log(), want) })
 	if err := store.Ready(t.Context()); err == nil || err.Error() != want {
 		t.Errorf("readiness: %v", err)
