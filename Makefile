@@ -205,7 +205,7 @@ e2e-kills: quiet-doctor ## kill deliver, the edge, the database and replicas in 
 .PHONY: e2e-data
 e2e-data: quiet-doctor ## damage backups, kill restores, and measure how long it takes to get 10,000 and 1,000,000 books back
 	@$(MAKE) tools image edge-image postgres-image deliver
-	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C infra -count=1 -timeout=25m -p=1 -v -run='Drill|DataIsBackedUp|RecoveryIsMeasured' ./drill ./cmd/deliver
+	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C infra -count=1 -timeout=25m -p=1 -v -run='Drill|DataIsBackedUp|Bucket|RecoveryIsMeasured' ./drill ./cmd/deliver
 
 .PHONY: image-e2e
 image-e2e: quiet-doctor ## start the image with a database and drive it over HTTP
