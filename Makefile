@@ -230,7 +230,7 @@ e2e-secrets: quiet-doctor ## rotate under load, also killed, and move an environ
 .PHONY: e2e-data
 e2e-data: quiet-doctor ## damage backups, kill restores, and measure how long it takes to get 10,000 and 1,000,000 books back
 	@$(MAKE) tools image edge-image postgres-image deliver
-	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C infra -count=1 -timeout=25m -p=1 -v -run='Drill|DataIsBackedUp|RecoveryIsMeasured' ./drill ./cmd/deliver
+	@E2E=full REQUIRE_SERVICES=1 BOOKSHELF_IMAGE="$$(<.tools/image-id)" go test -C infra -count=1 -timeout=25m -p=1 -v -run='Drill|DataIsBackedUp|Bucket|RecoveryIsMeasured' ./drill ./cmd/deliver
 
 # One fault after the other, so that the figures are of one at a time.
 .PHONY: e2e-faults
