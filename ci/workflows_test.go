@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"dagger/bookshelf/plan"
 )
 
 // workflow is what the rules are about.
@@ -225,6 +227,23 @@ func TestAnImageIsComparedWithTheLastReleaseBeforeItIsOne(t *testing.T) {
 			compared = true
 			if s.If != "" || !strings.Contains(s.Run, "$repository:main") {
 				t.Error("it is not always compared, or not with what main has released")
+			}
+			table, verdict := strings.Index(s.Run, `verdict.md >> "$GITHUB_STEP_SUMMARY"`), strings.Index(s.Run, "grep ")
+			if !strings.Contains(s.Run, " --report-only ") || table < 0 || verdict < table {
+				t.Error("a red comparison does not leave its table in the summary")
+			}
+			pattern := regexp.MustCompile(`grep -qE '([^']+)' perf/verdict\.md`).FindStringSubmatch(s.Run)
+			if pattern == nil {
+				t.Fatal("it does not come to a verdict")
+			}
+			passes := regexp.MustCompile("(?m)" + pattern[1])
+			for _, outcome := range []plan.Outcome{plan.Passed, plan.Worse, plan.Undecided} {
+				if table := (plan.Judgement{Outcome: outcome}).Table(); passes.MatchString(table) != (outcome == plan.Passed) {
+					t.Errorf("the job takes this for the wrong verdict:\n%s", table)
+				}
+			}
+			if !passes.MatchString(plan.NothingToCompare) {
+				t.Error("the first release does not pass")
 			}
 		case strings.Contains(s.Run, "release --repository="):
 			if !compared {

@@ -14,12 +14,15 @@ import (
 const (
 	// WorseBelow: a ratio of this image's to the last release's is worse when all of its interval is below this.
 	WorseBelow = 0.9
-	// Confidence is that of each interval.
+	// Confidence is that of each interval, and of the verdict that something is worse: as a whole, however many ratios are looked at
+	// however often.
 	Confidence = 0.99
-	// RoundsAtOnce are measured before each look at them; fewer than eight have no interval of that confidence.
-	RoundsAtOnce = 8
-	// MaxRounds ends the measuring where no verdict is to be had; that of a quick comparison ends sooner.
-	MaxRounds, maxQuickRounds = 48, RoundsAtOnce
+	// RoundsAtOnce are measured before each look at them: the fewest with which four looks at ten ratios can be as certain as that.
+	RoundsAtOnce = 12
+	// MaxRounds ends the measuring where no verdict is to be had.
+	MaxRounds = 48
+	// quickRounds are those of a quick comparison, which is one look at four ratios.
+	quickRounds = 9
 )
 
 // floors are how low the interval of a ratio may reach before it says too little to pass: a machine so noisy that a service which
@@ -61,7 +64,7 @@ func (c Comparison) NextLoad(this, other LoadTarget) LoadPlan {
 		First: c.rounds(), Rates: c.Rates,
 	}
 	if c.Quick {
-		p.Operations, p.Books, p.Seconds = []string{"get", "create"}, 200, 0.2
+		p.Operations, p.Books, p.Rounds, p.Seconds = []string{"get", "create"}, 200, quickRounds, 0.2
 	}
 	return p
 }
@@ -156,7 +159,10 @@ func (c Comparison) Judge() (Judgement, error) {
 	if len(c.Rounds) == 0 {
 		return Judgement{}, errors.New("nothing was measured")
 	}
-	for _, operation := range c.operations() {
+	operations := c.operations()
+	// What may go wrong by chance is shared out among all that is looked at (C. E. Bonferroni 1936).
+	share := (1 - Confidence) / float64(2*len(operations)*c.looks())
+	for _, operation := range operations {
 		var throughput, tail []float64
 		for _, r := range c.Rounds {
 			if r.Operation != operation {
@@ -174,7 +180,7 @@ func (c Comparison) Judge() (Judgement, error) {
 			of     string
 			ratios []float64
 		}{{Throughput, throughput}, {Tail, tail}} {
-			ratio, err := compare(operation, one.of, one.ratios)
+			ratio, err := compare(operation, one.of, one.ratios, share)
 			if err != nil {
 				return Judgement{}, err
 			}
@@ -200,35 +206,45 @@ func (c Comparison) operations() []string {
 	return names
 }
 
-// compare takes the ratio of each round for one sample and judges their median.
-func compare(operation, of string, ratios []float64) (Ratio, error) {
+// looks is how often a comparison may be judged.
+func (c Comparison) looks() int {
+	if c.Quick {
+		return 1
+	}
+	return MaxRounds / RoundsAtOnce
+}
+
+// compare takes the ratio of each round for one sample and judges their median. What its interval shows to be worse, but not with the
+// certainty that many looks ask for (wrong is the chance that is left to this one), is undecided: it takes more rounds.
+func compare(operation, of string, ratios []float64, wrong float64) (Ratio, error) {
 	sorted := slices.Sorted(slices.Values(ratios))
 	n := len(sorted)
-	k := rank(n)
+	k := rank(n, (1-Confidence)/2)
 	if k == 0 {
-		return Ratio{}, fmt.Errorf("%s: %d rounds are too few for an interval of %g %%; want %d", operation, n, 100*Confidence, RoundsAtOnce)
+		return Ratio{}, fmt.Errorf("%s: %d rounds are too few for an interval of %g %%", operation, n, 100*Confidence)
 	}
+	certain := rank(n, wrong) // 0 where no number of slow rounds would be enough
 	r := Ratio{
 		Operation: operation, Of: of, Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Low: sorted[k-1], High: sorted[n-k], Outcome: Passed,
 	}
 	switch {
-	case r.High < WorseBelow:
+	case certain > 0 && sorted[n-certain] < WorseBelow:
 		r.Outcome = Worse
-	case r.Low < floors[of]:
+	case r.High < WorseBelow, r.Low < floors[of]:
 		r.Outcome = Undecided
 	}
 	return r, nil
 }
 
-// rank is the greatest k for which the median lies between the kth smallest and the kth greatest of n with the confidence asked for,
-// and 0 where none is. Each value is below the median as often as above it, whatever its distribution, so how many are below is a
+// rank is the greatest k for which the median is above the kth greatest of n values, and as well below the kth smallest, with a chance
+// of at most wrong, and 0 where there is none. Each value is below the median as often as above it, whatever its distribution, so how many are below is a
 // matter of tossing a coin n times (W. R. Thompson, Annals of Mathematical Statistics 7 (1936) 122–128).
-func rank(n int) int {
+func rank(n int, wrong float64) int {
 	below := 0.0 // the chance that fewer than k values are on one side of the median
 	term := math.Pow(0.5, float64(n))
 	for k := 1; k <= n/2; k++ {
 		below += term
-		if 1-2*below < Confidence {
+		if below > wrong {
 			return k - 1
 		}
 		term *= float64(n-k+1) / float64(k)
@@ -238,11 +254,7 @@ func rank(n int) int {
 
 // Final reports whether more rounds could change the outcome, and are still allowed.
 func (j Judgement) Final() bool {
-	most := MaxRounds
-	if j.Quick {
-		most = maxQuickRounds
-	}
-	return j.Outcome != Undecided || j.rounds() >= most
+	return j.Outcome != Undecided || j.Quick || j.rounds() >= MaxRounds
 }
 
 // Err is nil when the comparison has passed.
@@ -260,7 +272,7 @@ func (j Judgement) Err() error {
 	if j.Outcome == Worse {
 		return fmt.Errorf("slower than the last release, whose part is below %g with certainty: %s", WorseBelow, all)
 	}
-	return fmt.Errorf("after %d rounds the machine is too noisy to tell, which is no pass: %s; measure on a quieter one", j.rounds(), all)
+	return fmt.Errorf("after %d rounds it is too noisy to tell, which is no pass: %s; measure on a quieter machine", j.rounds(), all)
 }
 
 // Table writes the ratios for a terminal or, as Markdown, for a summary.

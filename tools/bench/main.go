@@ -65,6 +65,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if *profile != "" || *peerImage != "" {
+		// Both are about one process, and a cached operation has one of its own.
+		if ops = slices.DeleteFunc(ops, func(op operation) bool { return op.cached }); len(ops) == 0 {
+			return errors.New("nothing is left to do: cached operations are only measured against the limits")
+		}
+	}
 	p, err := plan(os.Getenv("BENCH_SECONDS"), len(ops))
 	if err != nil {
 		return err
@@ -330,11 +336,9 @@ func (b *bench) with(
 // profile loads the service with each operation in turn while it takes a profile of itself.
 func (b *bench) profile(ctx context.Context, path string) error {
 	const seconds = 5
-	// The others would be answered by another process.
-	ops := slices.DeleteFunc(slices.Clone(b.operations), func(op operation) bool { return op.cached })
 	taken := make(chan error, 1)
-	go func() { taken <- b.service.profile(path, seconds*len(ops)) }()
-	for _, op := range ops {
+	go func() { taken <- b.service.profile(path, seconds*len(b.operations)) }()
+	for _, op := range b.operations {
 		spec := op.spec(b.spec)
 		spec.Seconds = seconds
 		var result load.Result

@@ -55,6 +55,8 @@ func TestWrongArgumentsAreToldApartFromARedGate(t *testing.T) {
 		"an unknown gate":         {[]string{"scna"}, `no gate "scna"`},
 		"an unknown flag":         {[]string{"scan", "--quick"}, "scan: flag provided but not defined: -quick"},
 		"a stray argument":        {[]string{"sbom", "image"}, `want no argument, have ["image"]`},
+		"a comparison's argument": {[]string{"perf", "main"}, `perf: want no argument, have ["main"]`},
+		"a comparison's flag":     {[]string{"perf", "--rounds", "3"}, "perf: flag provided but not defined: -rounds"},
 		"an unknown module":       {[]string{"vuln", "apps"}, `no module "apps"`},
 		"a tag to sign":           {[]string{"sign", "--key", "k", "--source-url", "u", "registry.example/bookshelf:1"}, "by digest"},
 		"a signature without key": {[]string{"sign", "--source-url", "u", image}, "make sign IMAGE=NAME@sha256:… KEY=FILE SOURCE_URL=URL"},

@@ -51,8 +51,8 @@ func Run(ctx context.Context, spec Spec) (Result, error) {
 }
 
 // run ends with the time or after so many requests, whichever comes first.
-func run(ctx context.Context, spec Spec, op Operation, most int64) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(spec.Seconds*float64(time.Second)))
+func run(interrupted context.Context, spec Spec, op Operation, most int64) (Result, error) {
+	ctx, cancel := context.WithTimeout(interrupted, time.Duration(spec.Seconds*float64(time.Second)))
 	defer cancel()
 	r := runner{spec: &spec, op: op}
 	r.left.Store(most)
@@ -76,6 +76,9 @@ func run(ctx context.Context, spec Spec, op Operation, most int64) (Result, erro
 	clients.Wait()
 	if err := errors.Join(failures...); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", op.Name, err)
+	}
+	if interrupted.Err() != nil { // what was measured up to here would pass for a whole measurement
+		return Result{}, fmt.Errorf("%s: %w", op.Name, context.Cause(interrupted))
 	}
 	elapsed := time.Since(began)
 	all := slices.Sorted(slices.Values(slices.Concat(latencies...)))
