@@ -60,6 +60,10 @@ func telemetryPage(set *contract.Set) []byte {
 			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, labelText(m.Labels), m.Help)
 		}
 	}
+	b.WriteString("\n## What rules record\n\nOf each class of requests and objective: " + codes([]string{"class", "objective"}) + ".\n\n| series | meaning |\n|---|---|\n")
+	for _, r := range objectives.Recorded() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", r[0], r[1])
+	}
 	b.WriteString("\n## Scrape jobs\n\nEvery target adds " + codes(set.Targets.Labels) + ".\n\n| job | what | adds |\n|---|---|---|\n")
 	for _, j := range set.Targets.Jobs {
 		fmt.Fprintf(&b, "| `%s`%s | %s | %s |\n", j.Name, optional(j.Optional), j.What, codes(j.Labels))

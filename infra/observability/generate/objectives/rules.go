@@ -11,6 +11,16 @@ import (
 	"bookshelf/infra/observability/generate/alerts"
 )
 
+// Recorded are the series that the rules record, each with its meaning; all have the labels class and objective.
+func Recorded() [][2]string {
+	return [][2]string{
+		{target, "The share of the requests that is promised to be good."},
+		{errorRatio + "WINDOW", "The share that was bad, within " + strings.Join(windows, ", ") + "."},
+		{spending, "How fast the budget is being spent, within an hour: 1 spends it in exactly 30 days."},
+		{remaining, "What is left of the budget of 30 days; below 0 when the promise is broken."},
+	}
+}
+
 // Names of what the rules record. Each has the labels class and objective.
 const (
 	errorRatio = "objective:error_ratio:rate"       // with the window behind: the share of events that were bad
