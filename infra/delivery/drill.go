@@ -9,6 +9,7 @@ import (
 	"bookshelf/infra/backup"
 	"bookshelf/infra/credentials"
 	"bookshelf/infra/drill"
+	"bookshelf/infra/observability/textfile"
 	"bookshelf/infra/scratch"
 )
 
@@ -51,10 +52,26 @@ func (o *Operator) Drill(ctx context.Context, name string, log io.Writer) (Drill
 	result := DrillResult{Report: report}
 	page, saved := drill.Save(s.Layout.DrillsDir(name), report)
 	result.Page = page
+	if saved == nil {
+		saved = s.tellDrill(report)
+	}
 	if err == nil {
 		err = saved
 	}
 	return result, err
+}
+
+// tellDrill writes how the last drill ended, and when one ended well.
+func (s *session) tellDrill(report drill.Report) error {
+	samples := report.Metrics()
+	last, err := drill.LastSuccess(s.Layout.DrillsDir(s.name))
+	if err != nil {
+		return err
+	}
+	if !last.IsZero() {
+		samples = append(samples, textfile.Sample{Name: "drill_last_success_timestamp_seconds", Value: float64(last.Unix())})
+	}
+	return textfile.Write(s.Layout.MetricsDir(s.name), "drill", samples)
 }
 
 // newID is a name for something that begins now, in the order of time.

@@ -81,7 +81,7 @@ func (o *Operator) Rotate(ctx context.Context, name string, options RotateOption
 		return result, fmt.Errorf("the passwords are rotated, but Pulumi does not know it yet: run `deliver up -e %s`: %w", name, err)
 	}
 	result.Seconds = time.Since(begun).Seconds()
-	return result, s.writeMetrics()
+	return result, s.tellSecrets()
 }
 
 // rotationError says whether a further run mends it.

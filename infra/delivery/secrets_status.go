@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
-
-	"github.com/moby/sys/atomicwriter"
 
 	"bookshelf/infra/credentials"
 	"bookshelf/infra/environment"
+	"bookshelf/infra/observability/textfile"
 	"bookshelf/infra/rotation"
 	"bookshelf/infra/runtime"
 	"bookshelf/infra/runtime/postgres"
@@ -75,24 +71,15 @@ func (o *Operator) checkSecrets(ctx context.Context, env runtime.Environment, co
 	return nil
 }
 
-// writeMetrics leaves the ages of the secrets where node_exporter's textfile collector, or anybody else, finds them.
-func (s *session) writeMetrics() error {
+// tellSecrets writes how old what is rotated is, and may become.
+func (s *session) tellSecrets() error {
 	secret, err := s.secretStatus(s.name, s.config)
 	if err != nil {
 		return err
 	}
-	var text strings.Builder
-	labels := fmt.Sprintf("{environment=%q,secret=%q}", s.name, secret.Name)
-	fmt.Fprintf(&text, "# HELP delivery_secret_made_timestamp_seconds When a secret became what it is.\n# TYPE delivery_secret_made_timestamp_seconds gauge\n")
-	fmt.Fprintf(&text, "delivery_secret_made_timestamp_seconds%s %d\n", labels, secret.Made.Unix())
-	fmt.Fprintf(&text, "# HELP delivery_secret_max_age_seconds How old it may become, 0 for as old as it likes.\n# TYPE delivery_secret_max_age_seconds gauge\n")
-	fmt.Fprintf(&text, "delivery_secret_max_age_seconds%s %.0f\n", labels, secret.MaxSeconds)
-	path := filepath.Join(s.Layout.MetricsDir(s.name), "secrets.prom")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("write metrics: %w", err)
-	}
-	if err := atomicwriter.WriteFile(path, []byte(text.String()), 0o644); err != nil {
-		return fmt.Errorf("write metrics: %w", err)
-	}
-	return nil
+	labels := map[string]string{"secret": secret.Name}
+	return textfile.Write(s.Layout.MetricsDir(s.name), "secrets", []textfile.Sample{
+		{Name: "rotation_last_success_timestamp_seconds", Labels: labels, Value: float64(secret.Made.Unix())},
+		{Name: "rotation_max_age_seconds", Labels: labels, Value: secret.MaxSeconds},
+	})
 }

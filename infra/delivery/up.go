@@ -78,7 +78,7 @@ func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error)
 		return UpResult{}, err
 	}
 	result.Seconds = time.Since(begun).Seconds()
-	return result, s.writeMetrics()
+	return result, s.tellSecrets()
 }
 
 // Converge implements target.Stack.

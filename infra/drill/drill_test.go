@@ -3,6 +3,7 @@ package drill
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,7 +94,9 @@ func TestAReportIsKeptAsDataAsAPageAndAsMetrics(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, passed := range []bool{true, false} {
-		page, err := Save(dir, sample(passed))
+		want := sample(passed)
+		want.ID += fmt.Sprint("-", passed)
+		page, err := Save(dir, want)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,20 +108,24 @@ func TestAReportIsKeptAsDataAsAPageAndAsMetrics(t *testing.T) {
 		if err := json.Unmarshal(content, &read); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(sample(passed), read); diff != "" {
+		if diff := cmp.Diff(want, read); diff != "" {
 			t.Error(diff)
 		}
-		metrics, err := os.ReadFile(filepath.Join(dir, MetricsFile))
-		if err != nil {
-			t.Fatal(err)
+		metrics := map[string]float64{}
+		for _, m := range read.Metrics() {
+			metrics[m.Name] = m.Value
 		}
-		want := `backup_drill_passed{environment="prod"} 0`
-		if passed {
-			want = `backup_drill_passed{environment="prod"} 1`
+		_, measured := metrics["drill_last_rto_seconds"]
+		if (metrics["drill_last_outcome"] == 1) != passed || measured != passed {
+			t.Errorf("passed %t: metrics %v", passed, metrics)
 		}
-		if !strings.Contains(string(metrics), want) || strings.Contains(string(metrics), "rto_seconds") != passed {
-			t.Errorf("passed %t: metrics\n%s", passed, metrics)
-		}
+	}
+	last, err := LastSuccess(dir)
+	if want := sample(true).Ended; err != nil || !last.Equal(want) {
+		t.Errorf("the last success: %v, %v, want %v", last, err, want)
+	}
+	if last, err := LastSuccess(t.TempDir()); err != nil || !last.IsZero() {
+		t.Errorf("without a drill: %v, %v", last, err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/moby/sys/atomicwriter"
 
+	"bookshelf/infra/observability/textfile"
 	"bookshelf/infra/release/report"
 )
 
@@ -100,25 +101,18 @@ func Text(w io.Writer, r Report) error {
 	return table.Flush()
 }
 
-// MetricsFile is the name of the metrics of the last drill, in the folder of all drills.
-const MetricsFile = "drill.prom"
-
-// Save keeps a report in the folder of all drills, as data and as a page in a folder of its own, and writes the metrics of the last one. It
-// returns the path of the page.
+// Save keeps a report in the folder of all drills, as data and as a page in a folder of its own. It returns the path of the page.
 func Save(dir string, r Report) (string, error) {
 	folder := filepath.Join(dir, r.ID)
 	content, err := json.MarshalIndent(r, "", "  ")
-	var html, metrics bytes.Buffer
+	var html bytes.Buffer
 	if err == nil {
-		writeMetrics(&metrics, r)
 		err = errors.Join(HTML(&html, r), os.MkdirAll(folder, 0o700))
 	}
 	if err == nil {
 		err = errors.Join(
 			atomicwriter.WriteFile(filepath.Join(folder, "report.json"), append(content, '\n'), 0o600),
 			atomicwriter.WriteFile(filepath.Join(folder, "report.html"), html.Bytes(), 0o600),
-			// For whoever collects metrics on this machine: it says nothing of what is in the database.
-			atomicwriter.WriteFile(filepath.Join(dir, MetricsFile), metrics.Bytes(), 0o644),
 		)
 	}
 	if err != nil {
@@ -127,22 +121,39 @@ func Save(dir string, r Report) (string, error) {
 	return filepath.Join(folder, "report.html"), nil
 }
 
-// writeMetrics writes the last drill in the Prometheus text format. What was not measured is left out.
-func writeMetrics(w io.Writer, r Report) {
-	gauge := func(name, help string, value float64) {
-		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s gauge\n%s{environment=%q} %s\n", name, help, name, name, r.Environment, strconv.FormatFloat(value, 'f', -1, 64))
+// LastSuccess is when a drill of those that are kept in the folder ended well last; zero where none did.
+func LastSuccess(dir string) (last time.Time, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*", "report.json"))
+	if err != nil {
+		return last, err
 	}
-	passed := 0.0
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return last, fmt.Errorf("look at the drills: %w", err)
+		}
+		var r Report
+		if err := json.Unmarshal(content, &r); err != nil {
+			return last, fmt.Errorf("look at the drills: %s: %w", file, err)
+		}
+		if r.Passed && r.Ended.After(last) {
+			last = r.Ended
+		}
+	}
+	return last, nil
+}
+
+// Metrics are what Prometheus is to know of the drill. What was not measured is left out.
+func (r Report) Metrics() []textfile.Sample {
+	samples := []textfile.Sample{{Name: "drill_last_outcome"}, {Name: "drill_last_duration_seconds", Value: r.Took()}}
 	if r.Passed {
-		passed = 1
+		samples[0].Value = 1
 	}
-	gauge("backup_drill_passed", "Whether the last drill proved that the newest backup can be restored.", passed)
-	gauge("backup_drill_timestamp_seconds", "When the last drill ended.", float64(r.Ended.Unix()))
-	gauge("backup_drill_duration_seconds", "How long the last drill took.", r.Took())
 	if r.RTOSeconds > 0 {
-		gauge("backup_drill_rto_seconds", "How long a restore took until the service could serve.", r.RTOSeconds)
+		samples = append(samples, textfile.Sample{Name: "drill_last_rto_seconds", Value: r.RTOSeconds})
 	}
 	if r.RPOSeconds > 0 {
-		gauge("backup_drill_rpo_seconds", "How long a change could still be lost.", r.RPOSeconds)
+		samples = append(samples, textfile.Sample{Name: "drill_last_rpo_seconds", Value: r.RPOSeconds})
 	}
+	return samples
 }

@@ -98,11 +98,11 @@ func TestBackupsAreKeptInABucket(t *testing.T) {
 	if strings.Contains(b.docker("inspect", b.container("backup")), "hush-hush-hush") {
 		t.Error("docker inspect shows the key of the bucket")
 	}
-	b.testReach(t)
+	b.testWayToTheBucket(t)
 }
 
-// testReach makes sure that the backup container alone is on the way to the bucket.
-func (b *bench) testReach(t *testing.T) {
+// testWayToTheBucket makes sure that the backup container alone is on the way to the bucket.
+func (b *bench) testWayToTheBucket(t *testing.T) {
 	for _, instance := range b.instances() {
 		out := strings.Contains(strings.Join(instance.Networks, " "), b.container("repository"))
 		if out != (instance.Component == backup.Component) {

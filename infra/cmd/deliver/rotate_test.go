@@ -173,7 +173,7 @@ func (b *bench) testDue(t *testing.T) {
 		t.Errorf("status says %+v", status.Secrets)
 	}
 	metrics, err := os.ReadFile(filepath.Join(b.root, ".bookshelf", b.name, "metrics", "secrets.prom"))
-	if want := fmt.Sprintf("delivery_secret_made_timestamp_seconds{environment=%q,secret=\"database\"} ", b.name); err != nil || !strings.Contains(string(metrics), want) {
+	if want := "rotation_last_success_timestamp_seconds{secret=\"database\"} "; err != nil || !strings.Contains(string(metrics), want) {
 		t.Errorf("%v: %s", err, metrics)
 	}
 }

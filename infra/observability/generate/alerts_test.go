@@ -58,6 +58,7 @@ func prod() world {
 		`autoscaler_at_max{job="host",instance="host",environment="prod"}`:                                                       flat("0"),
 		`autoscaler_last_round_timestamp_seconds{job="host",instance="host",environment="prod"}`:                                 rises("60"),
 		`rotation_last_success_timestamp_seconds{secret="database-app",job="host",instance="host",environment="prod"}`:           flat("0"),
+		`rotation_max_age_seconds{secret="database-app",job="host",instance="host",environment="prod"}`:                          flat("7776000"),
 		`drill_last_success_timestamp_seconds{job="host",instance="host",environment="prod"}`:                                    flat("0"),
 		`drill_last_outcome{job="host",instance="host",environment="prod"}`:                                                      flat("1"),
 		`node_vmstat_oom_kill{job="host",instance="host",environment="prod"}`:                                                    flat("3"),

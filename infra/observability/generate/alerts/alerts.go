@@ -233,7 +233,7 @@ func delivery() Group {
 			Summary:     "the load of {{ $labels.environment }} asks for more replicas than the autoscaler may start",
 			Description: "The replicas there are carry more than they should."},
 		{Name: "RotationOverdue", Severity: Warning, For: hour,
-			Expr:        `time() - rotation_last_success_timestamp_seconds > 7776000`,
+			Expr:        `time() - rotation_last_success_timestamp_seconds > (rotation_max_age_seconds > 0)`,
 			Summary:     "the secret {{ $labels.secret }} is {{ $value | humanizeDuration }} old",
 			Description: "A secret that leaked works until it is rotated."},
 	}}

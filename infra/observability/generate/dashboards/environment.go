@@ -101,7 +101,7 @@ func backup() Dashboard {
 		{Title: "Drills and rotation", Panels: []Panel{
 			maybe(one("Since the last drill that worked", "", Seconds, "time() - drill_last_success_timestamp_seconds", "since")),
 			maybe(one("Last drill", "1 when it worked.", Number, "drill_last_outcome", "outcome")),
-			maybe(one("Age of secrets", "90 days are too old.", Seconds, "time() - rotation_last_success_timestamp_seconds", "{{secret}}")),
+			maybe(one("Age of secrets", "How long ago each was made or rotated.", Seconds, "time() - rotation_last_success_timestamp_seconds", "{{secret}}")),
 		}},
 	}}
 }
