@@ -32,7 +32,7 @@ func (c *catalogue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			c.mutex.Unlock()
 		}
 	} else {
-		time.Sleep(c.delay)
+		<-time.After(c.delay)
 	}
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(status)
