@@ -13,7 +13,7 @@ import (
 // The scenarios have a sample a minute for two hours. A fault lasts from minute 10 to minute 90, unless it is told otherwise.
 const (
 	step     = time.Minute
-	length   = 119 * time.Minute
+	length   = 118 * time.Minute
 	faultAt  = 10 * time.Minute
 	mendedAt = 90 * time.Minute
 )
