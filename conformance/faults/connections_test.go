@@ -70,7 +70,8 @@ func TestALockedTableUsesUpThePoolAndIsOverWithTheLock(t *testing.T) {
 	s := newStack(t, shape{})
 	l := s.load()
 	s.suffer(l, fault{
-		name: "the service's own pool is used up", seen: everybody, down: true,
+		// Whether it says that it is ready is left to chance: that takes a connection, and one is free now and then.
+		name: "the service's own pool is used up", seen: everybody,
 		inject: func() {
 			s.docker("exec", "--detach", "--user", "postgres", s.db, "psql", "--no-psqlrc", "--quiet", "bookshelf", "--command",
 				"BEGIN; LOCK TABLE books IN ACCESS EXCLUSIVE MODE; SET application_name = 'holder'; SELECT pg_sleep(3600)")
