@@ -148,7 +148,7 @@ fmt: need-go ## format the Go files
 .PHONY: client
 client: need-go ## write the Go client in app/client anew, from the API's description
 	@$(RUN) ./install oapi-codegen
-	@cd app/client && ../../$(BIN)/oapi-codegen -config oapi-codegen.yaml -o client.gen.go ../internal/httpapi/openapi.yaml
+	@cd app/client && ../../$(BIN)/oapi-codegen -config oapi-codegen.yaml -o client.gen.go ../internal/httpapi/description/openapi.yaml
 
 .PHONY: observability
 observability: need-go ## write rules, dashboards and their pages anew, from the telemetry contracts and the alerts

@@ -28,7 +28,7 @@ func (c checker) client(ctx context.Context) (string, error) {
 	fresh := filepath.Join(scratch, filepath.Base(clientFile))
 	complaint, err := output(ctx, filepath.Join(c.root, filepath.Dir(clientFile)), nil,
 		generator, "-config", "oapi-codegen.yaml", "-o", fresh,
-		filepath.Join("..", "internal", "httpapi", "openapi.yaml"))
+		filepath.Join("..", "internal", "httpapi", "description", "openapi.yaml"))
 	if err != nil || complaint != "" {
 		return complaint, err
 	}

@@ -15,6 +15,8 @@ import (
 	"bookshelf/app/internal/config"
 	"bookshelf/app/internal/health"
 	"bookshelf/app/internal/httpapi"
+	"bookshelf/app/internal/httpapi/guard"
+	"bookshelf/app/internal/httpapi/transfer"
 	"bookshelf/app/internal/postgres"
 	"bookshelf/app/internal/ratelimit"
 	"bookshelf/app/internal/readcache"
@@ -108,9 +110,6 @@ func newServer(
 		Cache:          cache,
 		Auth:           authModes[cfg.Access.Auth],
 		Tokens:         tokens,
-		AddressLimit:   limiter("address", cfg.Access.AddressLimit),
-		TokenLimit:     limiter("token", cfg.Access.TokenLimit),
-		TrustedProxies: cfg.Access.TrustedProxies,
 		Metrics:        metrics,
 		Tracer:         tracer(tracing),
 		Logger:         logger,
@@ -121,18 +120,24 @@ func newServer(
 		MaxBodyBytes:   cfg.HTTP.MaxBodyBytes,
 		Retention:      cfg.HTTP.Retention,
 
-		MaxConnections:       cfg.HTTP.MaxConnections,
-		MaxInFlight:          cfg.HTTP.MaxInFlight,
-		MaxBodyBytesInFlight: cfg.HTTP.MaxBodyBytesInFlight,
-		CORSOrigins:          cfg.Access.CORSOrigins,
+		Guard: guard.Options{
+			MaxConnections:       cfg.HTTP.MaxConnections,
+			MaxInFlight:          cfg.HTTP.MaxInFlight,
+			MaxBodyBytesInFlight: cfg.HTTP.MaxBodyBytesInFlight,
+			AddressLimit:         limiter("address", cfg.Access.AddressLimit),
+			TokenLimit:           limiter("token", cfg.Access.TokenLimit),
+			TrustedProxies:       cfg.Access.TrustedProxies,
+		},
+		Transfers: transfer.Options{
+			Importer:       importer{store},
+			MaxImportBytes: cfg.HTTP.MaxImportBytes,
+			Max:            cfg.HTTP.MaxTransfers,
+			Timeout:        cfg.HTTP.TransferTimeout,
+			ReadTimeout:    cfg.HTTP.ReadTimeout,
+			WriteTimeout:   cfg.HTTP.WriteTimeout,
+		},
 
-		Importer:        importer{store},
-		MaxImportBytes:  cfg.HTTP.MaxImportBytes,
-		MaxTransfers:    cfg.HTTP.MaxTransfers,
-		TransferTimeout: cfg.HTTP.TransferTimeout,
-		ReadTimeout:     cfg.HTTP.ReadTimeout,
-		WriteTimeout:    cfg.HTTP.WriteTimeout,
-
+		CORSOrigins:    cfg.Access.CORSOrigins,
 		RequireIfMatch: cfg.HTTP.RequireIfMatch,
 	})
 	metrics.Func("bookd_connections", "Open connections of the API.", telemetry.Gauge,
@@ -179,7 +184,7 @@ type importer struct {
 	store *postgres.Store
 }
 
-// Import implements httpapi.Importer.
+// Import implements transfer.Importer.
 func (i importer) Import(ctx context.Context, opts bookimport.Options, in io.Reader) (bookimport.Report, error) {
 	return bookimport.Run(ctx, opts, in, i.store, func(bookimport.Progress) {})
 }

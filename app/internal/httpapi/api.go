@@ -5,15 +5,16 @@ package httpapi
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/buildinfo"
+	"bookshelf/app/internal/httpapi/guard"
+	"bookshelf/app/internal/httpapi/transfer"
 	"bookshelf/app/internal/idempotency"
-	"bookshelf/app/internal/ratelimit"
 	"bookshelf/app/internal/readcache"
 )
 
@@ -56,10 +57,7 @@ type Options struct {
 	Store          Store
 	Cache          *readcache.Cache // of the answers to look-ups of single books; nil for none
 	Auth           Auth
-	Tokens         Tokens             // not needed with AuthOff
-	AddressLimit   *ratelimit.Limiter // of requests per address; nil for none
-	TokenLimit     *ratelimit.Limiter // of requests per token; nil for none
-	TrustedProxies []netip.Prefix     // whose X-Forwarded-For is believed
+	Tokens         Tokens // not needed with AuthOff
 	Metrics        Metrics
 	Tracer         Tracer // nil for none
 	Logger         *slog.Logger
@@ -70,41 +68,30 @@ type Options struct {
 	MaxBodyBytes   int64
 	Retention      time.Duration // of the responses to requests with an Idempotency-Key
 
-	MaxConnections       int      // that are open at the same time
-	MaxInFlight          int      // requests that are answered at the same time, probes aside
-	MaxBodyBytesInFlight int64    // of all their bodies and answers together, files of books aside
-	CORSOrigins          []string // whose pages may use the API; "*" for all, empty for none
+	Guard     guard.Options
+	Transfers transfer.Options
 
-	Importer        Importer
-	MaxImportBytes  int64
-	MaxTransfers    int           // exports and imports at once
-	TransferTimeout time.Duration // for the whole of one
-	ReadTimeout     time.Duration // for a piece of one to arrive
-	WriteTimeout    time.Duration // for a piece of one to be taken
-
-	RequireIfMatch bool // refuse changes of a book that do not say which version they are meant for
+	CORSOrigins    []string // whose pages may use the API; "*" for all, empty for none
+	RequireIfMatch bool     // refuse changes of a book that do not say which version they are meant for
 }
 
 // API answers the requests of clients and of probes.
 type API struct {
 	Options
 
-	draining    atomic.Bool
-	connections connections
-	requests    *capacity     // that are being answered
-	bodies      *capacity     // bytes of their bodies and of those of their answers
-	transfers   chan struct{} // holds one element for each that is under way
-	handler     http.Handler
+	draining  atomic.Bool
+	guard     *guard.Guard
+	transfers *transfer.Transfers
+	handler   http.Handler
 }
 
 // New returns an API that is ready to serve.
 func New(options Options) *API {
 	a := &API{
-		Options:  options,
-		requests: newCapacity(int64(options.MaxInFlight)), bodies: newCapacity(options.MaxBodyBytesInFlight),
-		transfers: make(chan struct{}, options.MaxTransfers),
+		Options:   options,
+		guard:     guard.New(options.Guard, options.Now, options.Metrics),
+		transfers: transfer.New(options.Transfers, options.Store),
 	}
-	a.connections.open = newCapacity(int64(options.MaxConnections))
 	// The first is the outermost. All of them wrap the router from outside: middleware of the router would not run for a
 	// 404 or a 405. Recovery is inside of what observes, so that a panic is logged and counted as the 500 it becomes.
 	inner := a.withCORS(a.withDeadline(newRouter(a, a.routes())))
@@ -118,6 +105,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 // StartDrain makes /readyz fail from now on and asks clients, response by response, not to reuse their connections.
 // Requests are answered as before.
 func (a *API) StartDrain() { a.draining.Store(true) }
+
+// ConnState is for http.Server, so that the bound on connections holds.
+func (a *API) ConnState(conn net.Conn, state http.ConnState) { a.guard.ConnState(conn, state) }
+
+// Connections returns how many connections are open, and how many were closed because they were too many.
+func (a *API) Connections() (open, refused int64) { return a.guard.Connections() }
 
 // Draining tells whether StartDrain was called.
 func (a *API) Draining() bool { return a.draining.Load() }

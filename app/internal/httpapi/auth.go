@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/httpapi/exchange"
+	"bookshelf/app/internal/httpapi/problem"
 	"bookshelf/app/internal/token"
 )
 
@@ -52,7 +54,7 @@ func (a *API) withAuth(r route, next http.Handler) http.Handler {
 	if scope == "" || a.Auth == AuthOff {
 		return next
 	}
-	return a.handle(func(w http.ResponseWriter, req *http.Request) error {
+	return exchange.Handle(func(w http.ResponseWriter, req *http.Request) error {
 		if a.Auth == AuthPublicRead && scope == token.BooksRead && len(req.Header.Values("Authorization")) == 0 {
 			next.ServeHTTP(w, req)
 			return nil
@@ -63,16 +65,16 @@ func (a *API) withAuth(r route, next http.Handler) http.Handler {
 			return err
 		}
 		id := token.Prefix + t.ID
-		infoFrom(req.Context()).token = id
-		if err := a.limit(w, a.TokenLimit, t.ID); err != nil {
+		exchange.From(req.Context()).Token = id
+		if err := a.guard.LimitToken(w, t.ID); err != nil {
 			return err
 		}
 		if !t.Allows(scope) {
 			a.Metrics.TokenChecked("forbidden")
-			return &apiError{
-				kind:   kindInsufficientScope,
-				detail: fmt.Sprintf("This needs a token with the scope %s; the token sent has %s.", scope, scopeList(t.Scopes)),
-				header: challenge(`error="insufficient_scope", scope="` + string(scope) + `"`),
+			return &problem.Error{
+				Kind:   problem.InsufficientScope,
+				Detail: fmt.Sprintf("This needs a token with the scope %s; the token sent has %s.", scope, scopeList(t.Scopes)),
+				Header: challenge(`error="insufficient_scope", scope="` + string(scope) + `"`),
 			}
 		}
 		a.Metrics.TokenChecked("accepted")
@@ -84,7 +86,7 @@ func (a *API) withAuth(r route, next http.Handler) http.Handler {
 
 // refusal is the outcome, for the metrics, of a request that authenticate has an error for.
 func refusal(r *http.Request, err error) string {
-	switch _, answered := errors.AsType[*apiError](err); {
+	switch _, answered := errors.AsType[*problem.Error](err); {
 	case !answered:
 		return "unverified"
 	case len(r.Header.Values("Authorization")) == 0:
@@ -100,10 +102,10 @@ func (a *API) authenticate(r *http.Request) (token.Token, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
 		// RFC 6750, section 3.1: who sent no credentials is told no error code.
-		return token.Token{}, &apiError{
-			kind:   kindUnauthorized,
-			detail: "This needs a token: send the header Authorization: Bearer TOKEN.",
-			header: challenge(""),
+		return token.Token{}, &problem.Error{
+			Kind:   problem.Unauthorized,
+			Detail: "This needs a token: send the header Authorization: Bearer TOKEN.",
+			Header: challenge(""),
 		}
 	}
 	if len(values) > 1 {
@@ -121,7 +123,7 @@ func (a *API) authenticate(r *http.Request) (token.Token, error) {
 }
 
 func invalidToken(detail string, cause error) error {
-	return &apiError{kind: kindUnauthorized, detail: detail, header: challenge(`error="invalid_token"`), cause: cause}
+	return &problem.Error{Kind: problem.Unauthorized, Detail: detail, Header: challenge(`error="invalid_token"`), Cause: cause}
 }
 
 // challenge is the header that a 401 must have, and a 403 may have.

@@ -200,7 +200,7 @@ func TestWhatIsNoRouteNeedsNoToken(t *testing.T) {
 
 func TestWhatBecameOfTokensLimitsAndKeysIsCounted(t *testing.T) {
 	t.Parallel()
-	b := guarded(t, AuthRequired, func(o *Options) { o.AddressLimit = limited("address", 5) })
+	b := guarded(t, AuthRequired, func(o *Options) { o.Guard.AddressLimit = limited("address", 5) })
 	list := request{method: "GET", target: "/api/v1/books"}
 	for _, header := range []http.Header{nil, bearer("nonsense"), bearer("books-read")} {
 		r := list

@@ -6,39 +6,45 @@ import (
 	"strconv"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/httpapi/bookjson"
+	"bookshelf/app/internal/httpapi/etag"
+	"bookshelf/app/internal/httpapi/exchange"
+	"bookshelf/app/internal/httpapi/media"
+	"bookshelf/app/internal/httpapi/problem"
+	"bookshelf/app/internal/httpapi/query"
 	"bookshelf/app/internal/idempotency"
 	"bookshelf/app/internal/readcache"
 )
 
 // handleBookList answers 200 with a page, or 304, 400, 406, 412, 503.
 func (a *API) handleBookList() http.Handler {
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
-		if err := requireAcceptable(r); err != nil {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		if err := media.RequireAcceptable(r); err != nil {
 			return err
 		}
-		query, err := parseListQuery(r.URL.RawQuery)
+		asked, err := query.List(r.URL.RawQuery)
 		if err != nil {
 			return err
 		}
-		books, next, err := a.Store.List(r.Context(), query)
+		books, next, err := a.Store.List(r.Context(), asked)
 		if err != nil {
 			return err
 		}
 		var cursor string
 		if next != nil {
-			cursor = encodeCursor(query, *next)
-			w.Header().Set("Link", nextLink(r.URL, cursor))
+			cursor = query.Cursor(asked, *next)
+			w.Header().Set("Link", query.NextLink(r.URL, cursor))
 		}
-		body := encodePage(books, cursor)
-		return writeRead(w, r, body, contentTag(body))
+		body := bookjson.EncodePage(books, cursor)
+		return writeRead(w, r, body, etag.OfContent(body))
 	})
 }
 
 // handleBookCreate answers 201 with the book and its Location, or 400, 406, 408, 409, 413, 415, 422, 503. With an
 // Idempotency-Key, a request that comes again is answered as the first time.
 func (a *API) handleBookCreate() http.Handler {
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
-		if err := refuseParameters(r.URL.RawQuery); err != nil {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		if err := query.Refuse(r.URL.RawQuery); err != nil {
 			return err
 		}
 		keys := r.Header.Values(idempotency.Header)
@@ -65,7 +71,7 @@ func (a *API) handleBookCreate() http.Handler {
 func (a *API) createOnce(w http.ResponseWriter, r *http.Request, keys []string) error {
 	key, err := idempotency.Parse(keys)
 	if err != nil {
-		return invalidHeader(idempotency.Header, err.Error())
+		return problem.OfHeader(idempotency.Header, err.Error())
 	}
 	draft, body, err := a.readDraft(w, r)
 	if err != nil {
@@ -95,32 +101,32 @@ func createdResponse(b book.Book) (idempotency.Response, error) {
 	return idempotency.Response{
 		Status: http.StatusCreated,
 		Header: http.Header{
-			"Content-Type": {jsonType},
-			"Etag":         {versionTag(b.Version).String()},
+			"Content-Type": {media.JSON},
+			"Etag":         {etag.OfVersion(b.Version).String()},
 			"Location":     {locationOf(b)},
 		},
-		Body: encodeBook(b),
+		Body: bookjson.Encode(b),
 	}, nil
 }
 
 // writeResponse sends a response as it was put together, now or then.
 func writeResponse(w http.ResponseWriter, answer idempotency.Response) error {
-	if err := hold(w, answer.Body); err != nil {
+	if err := exchange.Hold(w, answer.Body); err != nil {
 		return err
 	}
 	maps.Copy(w.Header(), answer.Header)
-	send(w, answer.Status, answer.Header.Get("Content-Type"), answer.Body)
+	exchange.Send(w, answer.Status, answer.Header.Get("Content-Type"), answer.Body)
 	return nil
 }
 
 // handleBookGet answers 200 with the book, or 304, 400, 404, 406, 412, 503.
 func (a *API) handleBookGet() http.Handler {
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
 		if err != nil {
 			return err
 		}
-		if err := requireAcceptable(r); err != nil {
+		if err := media.RequireAcceptable(r); err != nil {
 			return err
 		}
 		answer, err := a.Cache.Answer(id, func() (readcache.Answer, error) {
@@ -128,24 +134,24 @@ func (a *API) handleBookGet() http.Handler {
 			if err != nil {
 				return readcache.Answer{}, err
 			}
-			return readcache.Answer{Body: encodeBook(found), Version: found.Version}, nil
+			return readcache.Answer{Body: bookjson.Encode(found), Version: found.Version}, nil
 		})
 		if err != nil {
 			return err
 		}
-		return writeRead(w, r, answer.Body, versionTag(answer.Version))
+		return writeRead(w, r, answer.Body, etag.OfVersion(answer.Version))
 	})
 }
 
 // handleBookReplace answers 200 with the book as it is now, or what creating answers, or 404, 412, 428. It never creates:
 // IDs are the server's.
 func (a *API) handleBookReplace() http.Handler {
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
 		if err != nil {
 			return err
 		}
-		condition, err := a.ofChange(r.Header)
+		condition, err := etag.ForChange(r.Header, a.RequireIfMatch)
 		if err != nil {
 			return err
 		}
@@ -164,28 +170,28 @@ func (a *API) handleBookReplace() http.Handler {
 // handleBookPatch changes the members that a merge patch (RFC 7396) names, and answers as replacing does. The rules of a
 // book apply to what the patch makes of it, as a whole.
 func (a *API) handleBookPatch() http.Handler {
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
 		if err != nil {
 			return err
 		}
-		condition, err := a.ofChange(r.Header)
+		condition, err := etag.ForChange(r.Header, a.RequireIfMatch)
 		if err != nil {
 			return err
 		}
-		if err := requireAcceptable(r); err != nil {
+		if err := media.RequireAcceptable(r); err != nil {
 			return err
 		}
-		body, err := a.readBody(w, r, patchType, a.MaxBodyBytes)
+		body, err := a.readJSON(w, r, media.MergePatch)
 		if err != nil {
 			return err
 		}
-		patch, err := decodePatch(body)
+		patch, err := bookjson.DecodePatch(body)
 		if err != nil {
 			return err
 		}
 		modified, err := a.Store.Modify(r.Context(), id, condition, func(b book.Book) (book.Draft, error) {
-			return patch.apply(b.Draft()).Normalize(a.Now())
+			return patch.Apply(b.Draft()).Normalize(a.Now())
 		})
 		if err != nil {
 			return err
@@ -198,9 +204,9 @@ func (a *API) handleBookPatch() http.Handler {
 // stored from clients that would take it for the tag of what they sent; Content-Location says that it is the tag of the
 // representation in the answer (section 8.7).
 func writeChanged(w http.ResponseWriter, b book.Book) error {
-	w.Header().Set("ETag", versionTag(b.Version).String())
+	w.Header().Set("ETag", etag.OfVersion(b.Version).String())
 	w.Header().Set("Content-Location", locationOf(b))
-	return writeEncoded(w, http.StatusOK, encodeBook(b))
+	return exchange.Write(w, http.StatusOK, bookjson.Encode(b))
 }
 
 // locationOf is the path of a book.
@@ -208,12 +214,12 @@ func locationOf(b book.Book) string { return booksPath + "/" + strconv.FormatInt
 
 // handleBookDelete answers 204, or 400, 404, 412, 428, 503. It looks at no Accept header, since there is nothing to represent.
 func (a *API) handleBookDelete() http.Handler {
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := readTarget(r)
 		if err != nil {
 			return err
 		}
-		condition, err := a.ofChange(r.Header)
+		condition, err := etag.ForChange(r.Header, a.RequireIfMatch)
 		if err != nil {
 			return err
 		}
@@ -227,7 +233,7 @@ func (a *API) handleBookDelete() http.Handler {
 
 // readTarget returns the ID in the path of a request that has no query. Whatever is not the canonical form of a positive number names no book.
 func readTarget(r *http.Request) (int64, error) {
-	if err := refuseParameters(r.URL.RawQuery); err != nil {
+	if err := query.Refuse(r.URL.RawQuery); err != nil {
 		return 0, err
 	}
 	return pathID(r)
@@ -245,15 +251,44 @@ func pathID(r *http.Request) (int64, error) {
 
 // readDraft reads the body of a create or a replace, and checks it by the rules of package book.
 func (a *API) readDraft(w http.ResponseWriter, r *http.Request) (draft book.Draft, body []byte, err error) {
-	if err := requireAcceptable(r); err != nil {
+	if err := media.RequireAcceptable(r); err != nil {
 		return book.Draft{}, nil, err
 	}
-	if body, err = a.readBody(w, r, jsonType, a.MaxBodyBytes); err != nil {
+	if body, err = a.readJSON(w, r, media.JSON); err != nil {
 		return book.Draft{}, nil, err
 	}
-	if draft, err = decodeDraft(body); err != nil {
+	if draft, err = bookjson.DecodeDraft(body); err != nil {
 		return book.Draft{}, nil, err
 	}
 	draft, err = draft.Normalize(a.Now())
 	return draft, body, err
+}
+
+// readJSON returns the body of a request, which must be of the given type of JSON.
+func (a *API) readJSON(w http.ResponseWriter, r *http.Request, wantType string) ([]byte, error) {
+	if err := media.RequireJSON(r.Header, wantType); err != nil {
+		return nil, err
+	}
+	return exchange.ReadBody(w, r, a.MaxBodyBytes)
+}
+
+// writeRead answers a GET or HEAD with a representation and its tag, or without it when the client has it.
+func writeRead(w http.ResponseWriter, r *http.Request, body []byte, tag etag.Tag) error {
+	unchanged, err := etag.ForRead(r.Header, tag)
+	if err != nil {
+		return err
+	}
+	if !unchanged {
+		if err := exchange.Hold(w, body); err != nil {
+			return err
+		}
+	}
+	w.Header().Set("ETag", tag.String())
+	w.Header().Set("Cache-Control", etag.Revalidate)
+	if unchanged {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	exchange.Send(w, http.StatusOK, media.JSON, body)
+	return nil
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pb33f/libopenapi/datamodel/high/base"
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+
+	"bookshelf/app/internal/httpapi/media"
 )
 
 // operation is one that the description has.
@@ -61,7 +63,7 @@ func (o operation) call(t *testing.T, p *v3.Parameter, values []string, change f
 		r.header.Set("Content-Type", contentType)
 	} else if o.described.RequestBody != nil {
 		r.body = "title\n"
-		r.header.Set("Content-Type", csvType)
+		r.header.Set("Content-Type", media.CSV)
 	}
 	return r
 }
@@ -71,9 +73,9 @@ func (o operation) body() (schema *base.Schema, contentType string) {
 	if o.described.RequestBody == nil {
 		return nil, ""
 	}
-	for contentType, media := range o.described.RequestBody.Content.FromOldest() {
-		if media.Schema != nil && slices.Contains(media.Schema.Schema().Type, "object") {
-			return media.Schema.Schema(), contentType
+	for contentType, content := range o.described.RequestBody.Content.FromOldest() {
+		if content.Schema != nil && slices.Contains(content.Schema.Schema().Type, "object") {
+			return content.Schema.Schema(), contentType
 		}
 	}
 	return nil, ""

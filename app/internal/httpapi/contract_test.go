@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +17,22 @@ import (
 	"github.com/pb33f/libopenapi-validator/errors"
 	"github.com/pb33f/libopenapi-validator/responses"
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+
+	"bookshelf/app/internal/httpapi/media"
 )
+
+// descriptionFile is what the service serves at /openapi.yaml, as a test makes sure.
+const descriptionFile = "description/openapi.yaml"
+
+// openAPI reads it.
+func openAPI(t *testing.T) []byte {
+	t.Helper()
+	whole, err := os.ReadFile(descriptionFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return whole
+}
 
 // contract judges answers by the description of the API that the service serves.
 type contract struct {
@@ -25,11 +41,15 @@ type contract struct {
 	answers responses.ResponseBodyValidator
 }
 
-// description is read once for all tests: each of their answers is judged by it.
-var description = sync.OnceValues(readDescription)
+// theDescription is read once for all tests: each of their answers is judged by it.
+var theDescription = sync.OnceValues(readDescription)
 
 func readDescription() (*contract, error) {
-	document, err := libopenapi.NewDocument(openAPI)
+	whole, err := os.ReadFile(descriptionFile)
+	if err != nil {
+		return nil, err
+	}
+	document, err := libopenapi.NewDocument(whole)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +84,7 @@ func modelOf(t *testing.T) *v3.Document {
 // theContract fails the test when the description is not one.
 func theContract(t testing.TB) *contract {
 	t.Helper()
-	c, err := description()
+	c, err := theDescription()
 	if err != nil {
 		t.Fatalf("openapi.yaml: %v", err)
 	}
@@ -130,7 +150,7 @@ func explain(mistakes []*errors.ValidationError) string {
 
 func TestTheDescriptionIsOpenAPI(t *testing.T) {
 	t.Parallel()
-	document, err := libopenapi.NewDocument(openAPI)
+	document, err := libopenapi.NewDocument(openAPI(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,14 +212,14 @@ func TestTheCheckOfAnswersSeesWhatIsWrong(t *testing.T) {
 		status                    int
 		mistake                   bool
 	}{
-		"as described":          {"/api/v1/books/1", problemType, whole, 404, false},
-		"another status":        {"/api/v1/books/1", problemType, whole, 409, true},
-		"another type":          {"/api/v1/books/1", jsonType, whole, 404, true},
-		"a missing member":      {"/api/v1/books/1", problemType, strings.Replace(whole, name, `"x"`, 1), 404, true},
-		"a member of its own":   {"/api/v1/books/1", problemType, strings.Replace(whole, "{", `{"y": 1, `, 1), 404, true},
-		"a member of its type":  {"/livez", jsonType, `{"status": 1}`, 200, true},
-		"a path of no one":      {"/api/v1/authors", jsonType, `{}`, 200, true},
-		"a path that is no one": {"/api/v1/authors", problemType, whole, 404, false},
+		"as described":          {"/api/v1/books/1", media.Problem, whole, 404, false},
+		"another status":        {"/api/v1/books/1", media.Problem, whole, 409, true},
+		"another type":          {"/api/v1/books/1", media.JSON, whole, 404, true},
+		"a missing member":      {"/api/v1/books/1", media.Problem, strings.Replace(whole, name, `"x"`, 1), 404, true},
+		"a member of its own":   {"/api/v1/books/1", media.Problem, strings.Replace(whole, "{", `{"y": 1, `, 1), 404, true},
+		"a member of its type":  {"/livez", media.JSON, `{"status": 1}`, 200, true},
+		"a path of no one":      {"/api/v1/authors", media.JSON, `{}`, 200, true},
+		"a path that is no one": {"/api/v1/authors", media.Problem, whole, 404, false},
 	} {
 		w := httptest.NewRecorder()
 		w.Header().Set("Content-Type", test.contentType)

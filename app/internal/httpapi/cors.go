@@ -5,6 +5,8 @@ import (
 
 	"github.com/rs/cors"
 
+	"bookshelf/app/internal/httpapi/exchange"
+	"bookshelf/app/internal/httpapi/media"
 	"bookshelf/app/internal/idempotency"
 )
 
@@ -24,11 +26,11 @@ func (a *API) withCORS(next http.Handler) http.Handler {
 			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 		},
 		AllowedHeaders: []string{
-			"Accept", "Authorization", "Content-Type", idempotency.Header, "If-Match", "If-None-Match", requestIDHeader,
+			"Accept", "Authorization", "Content-Type", idempotency.Header, "If-Match", "If-None-Match", exchange.RequestIDHeader,
 		},
 		ExposedHeaders: []string{
-			acceptPatch, "Allow", "Content-Disposition", "Content-Location", "ETag", "Idempotency-Replayed", "Link", "Location",
-			"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Bookshelf-Version", requestIDHeader,
+			media.AcceptPatch, "Allow", "Content-Disposition", "Content-Location", "ETag", "Idempotency-Replayed", "Link", "Location",
+			"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Bookshelf-Version", exchange.RequestIDHeader,
 		},
 		MaxAge: corsMaxAge,
 		// The answer to OPTIONS is the router's, as without a browser.

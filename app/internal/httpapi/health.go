@@ -3,6 +3,9 @@ package httpapi
 import (
 	"context"
 	"net/http"
+
+	"bookshelf/app/internal/httpapi/exchange"
+	"bookshelf/app/internal/httpapi/problem"
 )
 
 // statusResponse is the body of a probe that succeeded.
@@ -12,30 +15,30 @@ type statusResponse struct {
 
 // handleLive answers while the process runs and touches nothing else: a process must not be killed for its database.
 func (a *API) handleLive() http.Handler {
-	return a.handle(func(w http.ResponseWriter, _ *http.Request) error {
-		return writeJSON(w, http.StatusOK, statusResponse{Status: "ok"})
+	return exchange.Handle(func(w http.ResponseWriter, _ *http.Request) error {
+		return exchange.WriteJSON(w, http.StatusOK, statusResponse{Status: "ok"})
 	})
 }
 
 // handleReady tells whether requests should be sent here.
 func (a *API) handleReady() http.Handler {
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		if a.draining.Load() {
-			return &apiError{kind: kindNotReady, detail: "The service is shutting down."}
+			return &problem.Error{Kind: problem.NotReady, Detail: "The service is shutting down."}
 		}
 		// Whoever probes gives up after a second or two and calls that a failure; better to say why in time.
 		ctx, cancel := context.WithTimeout(r.Context(), a.ReadyTimeout)
 		defer cancel()
 		if err := a.Store.Ready(ctx); err != nil {
-			return &apiError{kind: kindNotReady, detail: "The database cannot be reached or its schema is older than this version needs.", cause: err}
+			return &problem.Error{Kind: problem.NotReady, Detail: "The database cannot be reached or its schema is older than this version needs.", Cause: err}
 		}
-		return writeJSON(w, http.StatusOK, statusResponse{Status: "ready"})
+		return exchange.WriteJSON(w, http.StatusOK, statusResponse{Status: "ready"})
 	})
 }
 
 // handleVersion tells which build is running.
 func (a *API) handleVersion() http.Handler {
-	return a.handle(func(w http.ResponseWriter, _ *http.Request) error {
-		return writeJSON(w, http.StatusOK, a.Build)
+	return exchange.Handle(func(w http.ResponseWriter, _ *http.Request) error {
+		return exchange.WriteJSON(w, http.StatusOK, a.Build)
 	})
 }

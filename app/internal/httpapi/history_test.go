@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/httpapi/query"
 )
 
 func TestHistoryIsReadPageByPage(t *testing.T) {
@@ -41,23 +42,23 @@ func TestHistoryRefuses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.add(t, "Emma", "Persuasion")
-	foreign := cursor{List: historyList(2), ID: 1}.seal()
-	ofTheList := encodeCursor(book.Query{Limit: 1}, book.Position{ID: 1})
+	foreign := query.EventCursor(2, 1)
+	ofTheList := query.Cursor(book.Query{Limit: 1}, book.Position{ID: 1})
 	for target, want := range map[string]string{
-		"/api/v1/books/7/history":                           "404 book-not-found",
-		"/api/v1/books/x/history":                           "404 book-not-found",
-		"/api/v1/books/1/history/":                          "404 no-such-resource",
-		"/api/v1/books/1/history?sort=id":                   "400 is not a parameter here; those are cursor, limit",
-		"/api/v1/books/1/history?limit=0":                   "400 must be from 1 to 200, is 0",
-		"/api/v1/books/1/history?limit=201":                 "400 must be from 1 to 200, is 201",
-		"/api/v1/books/1/history?limit=x":                   "400 must be a whole number",
-		"/api/v1/books/1/history?limit=1&limit=1":           "400 must be given once",
-		"/api/v1/books/1/history?cursor=":                   "400 must not be empty",
-		"/api/v1/books/1/history?cursor=oops":               "400 is not one that this API handed out",
-		"/api/v1/books/1/history?cursor=" + foreign:         "400 belongs to a list with another",
-		"/api/v1/books/1/history?cursor=" + ofTheList:       "400 belongs to a list with another",
-		"/api/v1/books?cursor=" + foreign:                   "400 belongs to a list with another",
-		"/api/v1/books/1/history?cursor=" + negativeEvent(): "400 is not one that this API handed out",
+		"/api/v1/books/7/history":                                    "404 book-not-found",
+		"/api/v1/books/x/history":                                    "404 book-not-found",
+		"/api/v1/books/1/history/":                                   "404 no-such-resource",
+		"/api/v1/books/1/history?sort=id":                            "400 is not a parameter here; those are cursor, limit",
+		"/api/v1/books/1/history?limit=0":                            "400 must be from 1 to 200, is 0",
+		"/api/v1/books/1/history?limit=201":                          "400 must be from 1 to 200, is 201",
+		"/api/v1/books/1/history?limit=x":                            "400 must be a whole number",
+		"/api/v1/books/1/history?limit=1&limit=1":                    "400 must be given once",
+		"/api/v1/books/1/history?cursor=":                            "400 must not be empty",
+		"/api/v1/books/1/history?cursor=oops":                        "400 is not one that this API handed out",
+		"/api/v1/books/1/history?cursor=" + foreign:                  "400 belongs to a list with another",
+		"/api/v1/books/1/history?cursor=" + ofTheList:                "400 belongs to a list with another",
+		"/api/v1/books?cursor=" + foreign:                            "400 belongs to a list with another",
+		"/api/v1/books/1/history?cursor=" + query.EventCursor(1, -1): "400 is not one that this API handed out",
 	} {
 		w := b.do(t, request{method: "GET", target: target})
 		status, text, _ := strings.Cut(want, " ")
@@ -66,8 +67,6 @@ func TestHistoryRefuses(t *testing.T) {
 		}
 	}
 }
-
-func negativeEvent() string { return cursor{List: historyList(1), ID: -1}.seal() }
 
 func TestTheStoreLearnsWhoChangesABook(t *testing.T) {
 	t.Parallel()
@@ -86,26 +85,4 @@ func TestTheStoreLearnsWhoChangesABook(t *testing.T) {
 			t.Errorf("status %d, actor %+v, want %+v", w.Code, got, want)
 		}
 	}
-}
-
-// Any query is either refused with a 400, or a page within the limits that the cursor's own list continues.
-func FuzzParseHistoryQuery(f *testing.F) {
-	for _, seed := range []string{
-		"", "limit=1", "limit=-1", "cursor=x&cursor=y", "cursor=" + negativeEvent(), "%zz", "limit=１",
-	} {
-		f.Add(seed, int64(1))
-	}
-	f.Add("limit=200&cursor="+cursor{List: historyList(7), ID: 3}.seal(), int64(7))
-	f.Fuzz(func(t *testing.T, raw string, id int64) {
-		q, err := parseHistoryQuery(raw, id)
-		if err != nil {
-			if answer := translate(t.Context(), err); answer.kind.status != 400 {
-				t.Fatalf("error = %v, want a 400", err)
-			}
-			return
-		}
-		if q.before < 0 || q.limit < 1 || q.limit > book.MaxHistoryLimit {
-			t.Errorf("%q is read as %d changes before %d", raw, q.limit, q.before)
-		}
-	})
 }

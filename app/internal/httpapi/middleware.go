@@ -9,42 +9,9 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"bookshelf/app/internal/httpapi/exchange"
 )
-
-// statusClientGone is what the log and the metrics say when the client left before its answer; nothing is sent. The number
-// is nginx', which operators know.
-const statusClientGone = 499
-
-// recorder remembers what was sent.
-type recorder struct {
-	http.ResponseWriter
-
-	api    *API
-	in     *info
-	status int // 0 until the header is sent
-	bytes  int64
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (rec *recorder) WriteHeader(status int) {
-	if rec.status == 0 && status >= http.StatusOK { // 1xx is not the answer yet
-		rec.status = status
-	}
-	rec.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter; as there, the first call sends a 200 when no header was sent.
-func (rec *recorder) Write(p []byte) (int, error) {
-	if rec.status == 0 {
-		rec.status = http.StatusOK
-	}
-	n, err := rec.ResponseWriter.Write(p)
-	rec.bytes += int64(n)
-	return n, err
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
 // withRequest gives the request its ID and its info, and every response the headers that all have.
 func (a *API) withRequest(next http.Handler) http.Handler {
@@ -59,59 +26,50 @@ func (a *API) withRequest(next http.Handler) http.Handler {
 		"Referrer-Policy":         {"no-referrer"},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in := &info{start: time.Now(), id: requestID(r.Header), route: unmatched, client: a.clientAddress(r)}
+		in := &exchange.Info{
+			Start: time.Now(), ID: exchange.RequestID(r.Header), Route: unmatched, Client: a.guard.ClientAddress(r),
+		}
 		h := w.Header()
-		h.Set(requestIDHeader, in.id)
+		h.Set(exchange.RequestIDHeader, in.ID)
 		maps.Copy(h, fixed)
 		if a.draining.Load() {
 			// Connections end with a response, in order. Closing idle ones later would race with a request on its way.
 			h.Set("Connection", "close")
 		}
-		rec := &recorder{ResponseWriter: w, api: a, in: in}
-		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), infoKey{}, in)))
+		rec, r := exchange.Begin(w, r, in)
+		next.ServeHTTP(rec, r)
 	})
-}
-
-// outcome is the status to log and to count, once the inner handlers are done.
-func outcome(w http.ResponseWriter, in *info) int {
-	if in.status != 0 {
-		return in.status
-	}
-	if status := w.(*recorder).status; status != 0 {
-		return status
-	}
-	return http.StatusOK // net/http sends it for a handler that wrote nothing
 }
 
 // withAccessLog writes one line per request. It runs deferred, because an aborted request panics through it.
 func (a *API) withAccessLog(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			in := infoFrom(r.Context())
-			status := outcome(w, in)
+			in, rec := exchange.From(r.Context()), w.(*exchange.Recorder)
+			status := rec.Outcome()
 			attrs := []slog.Attr{
-				slog.String("request_id", in.id),
-				slog.String("http_route", in.route),
+				slog.String("request_id", in.ID),
+				slog.String("http_route", in.Route),
 				slog.String("method", r.Method),
 				slog.String("path", r.URL.EscapedPath()), // without the query: searches are the reader's own business
 				slog.Int("status", status),
-				slog.Float64("duration", time.Since(in.start).Seconds()),
-				slog.Int64("response_bytes", w.(*recorder).bytes),
+				slog.Float64("duration", time.Since(in.Start).Seconds()),
+				slog.Int64("response_bytes", rec.Bytes),
 				slog.String("client", r.RemoteAddr),
 			}
-			if len(a.TrustedProxies) > 0 {
-				attrs = append(attrs, slog.String("client_address", in.client.String()))
+			if len(a.Guard.TrustedProxies) > 0 {
+				attrs = append(attrs, slog.String("client_address", in.Client.String()))
 			}
-			if in.trace != "" {
-				attrs = append(attrs, slog.String("trace_id", in.trace))
+			if in.Trace != "" {
+				attrs = append(attrs, slog.String("trace_id", in.Trace))
 			}
-			if in.token != "" {
-				attrs = append(attrs, slog.String("token", in.token))
+			if in.Token != "" {
+				attrs = append(attrs, slog.String("token", in.Token))
 			}
-			if in.err != nil {
-				attrs = append(attrs, slog.String("error", in.err.Error()))
+			if in.Err != nil {
+				attrs = append(attrs, slog.String("error", in.Err.Error()))
 			}
-			a.Logger.LogAttrs(r.Context(), a.logLevel(in.route, status), "request", attrs...)
+			a.Logger.LogAttrs(r.Context(), a.logLevel(in.Route, status), "request", attrs...)
 		}()
 		next.ServeHTTP(w, r)
 	})
@@ -124,10 +82,10 @@ func (a *API) withTracing(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in := infoFrom(r.Context())
+		in := exchange.From(r.Context())
 		ctx, id, end := a.Tracer.Request(r)
-		in.trace = id
-		defer func() { end(in.route, outcome(w, in), in.err) }()
+		in.Trace = id
+		defer func() { end(in.Route, w.(*exchange.Recorder).Outcome(), in.Err) }()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
@@ -154,8 +112,8 @@ func (a *API) withMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.Metrics.RequestStarted()
 		defer func() {
-			in := infoFrom(r.Context())
-			a.Metrics.RequestDone(in.route, methodLabel(r.Method), outcome(w, in), time.Since(in.start))
+			in := exchange.From(r.Context())
+			a.Metrics.RequestDone(in.Route, methodLabel(r.Method), w.(*exchange.Recorder).Outcome(), time.Since(in.Start))
 		}()
 		next.ServeHTTP(w, r)
 	})
@@ -181,26 +139,26 @@ func (a *API) withRecovery(next http.Handler) http.Handler {
 			if value == nil {
 				return
 			}
-			in := infoFrom(r.Context())
+			in := exchange.From(r.Context())
 			if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				if in.status == 0 {
-					in.status = http.StatusInternalServerError
+				if in.Status == 0 {
+					in.Status = http.StatusInternalServerError
 				}
 				panic(value)
 			}
-			in.err = fmt.Errorf("panic: %v", value)
+			in.Err = fmt.Errorf("panic: %v", value)
 			a.Logger.LogAttrs(r.Context(), slog.LevelError, "panic in a handler",
-				slog.String("request_id", in.id),
-				slog.String("trace_id", in.trace),
-				slog.String("http_route", in.route),
+				slog.String("request_id", in.ID),
+				slog.String("trace_id", in.Trace),
+				slog.String("http_route", in.Route),
 				slog.Any("panic", fmt.Sprint(value)),
 				slog.String("stack", string(debug.Stack())))
 			// The status that was sent said that all is well; the log and the metrics must not.
-			if w.(*recorder).status != 0 {
-				in.status = http.StatusInternalServerError
+			if w.(*exchange.Recorder).Status != 0 {
+				in.Status = http.StatusInternalServerError
 				panic(http.ErrAbortHandler)
 			}
-			a.fail(w, r, in.err)
+			exchange.Fail(w, r, in.Err)
 		}()
 		next.ServeHTTP(w, r)
 	})
@@ -210,7 +168,7 @@ func (a *API) withRecovery(next http.Handler) http.Handler {
 // client can keep requests piling up.
 func (a *API) withDeadline(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		infoFrom(r.Context()).connection = r.Context()
+		exchange.From(r.Context()).Connection = r.Context()
 		ctx, cancel := context.WithTimeout(r.Context(), a.RequestTimeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))

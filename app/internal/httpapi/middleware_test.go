@@ -17,7 +17,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/httpapi/exchange"
+	"bookshelf/app/internal/httpapi/problem"
 )
 
 func TestRequestID(t *testing.T) {
@@ -50,7 +51,7 @@ func TestRequestID(t *testing.T) {
 			if test.kept != (len(test.given) == 1 && got == test.given[0]) {
 				t.Errorf("ID = %q for %q, want it kept: %t", got, test.given, test.kept)
 			}
-			if !validRequestID(got) {
+			if exchange.RequestID(http.Header{"X-Request-Id": {got}}) != got {
 				t.Errorf("ID = %q is not well-formed", got)
 			}
 			if !strings.Contains(w.Body.String(), `"instance":"urn:request:`+got+`"`) {
@@ -210,8 +211,8 @@ func TestBodyThatDoesNotArriveIsATimeout(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	address := b.listen(t, func(s *http.Server) { s.ReadTimeout = 50 * time.Millisecond })
-	res := exchange(t, address, "POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{")
-	wantProblem(t, res, kindRequestTimeout)
+	res := roundTrip(t, address, "POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{")
+	wantProblem(t, res, problem.RequestTimeout)
 	if !res.closes {
 		t.Error("the connection stays open with half a request on it")
 	}
@@ -230,9 +231,9 @@ func TestBodyThatEndsEarlyIsMalformed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	address := b.listen(t, nil)
-	res := exchange(t, address, "POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+	res := roundTrip(t, address, "POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
 		"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n")
-	wantProblem(t, res, kindMalformedBody)
+	wantProblem(t, res, problem.MalformedBody)
 }
 
 func TestLargeBodyWithoutALengthIsRefused(t *testing.T) {
@@ -240,9 +241,9 @@ func TestLargeBodyWithoutALengthIsRefused(t *testing.T) {
 	b := setup(t)
 	address := b.listen(t, nil)
 	chunk := strings.Repeat("x", 0x2000)
-	res := exchange(t, address, "POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+	res := roundTrip(t, address, "POST /api/v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
 		"Transfer-Encoding: chunked\r\n\r\n2000\r\n"+chunk+"\r\n0\r\n\r\n")
-	wantProblem(t, res, kindBodyTooLarge)
+	wantProblem(t, res, problem.BodyTooLarge)
 }
 
 func TestSlowHeadersAreCutOff(t *testing.T) {
@@ -276,7 +277,7 @@ type rawAnswer struct {
 }
 
 // exchange sends raw bytes and reads one response.
-func exchange(t *testing.T, address, raw string) rawAnswer {
+func roundTrip(t *testing.T, address, raw string) rawAnswer {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -298,10 +299,10 @@ func exchange(t *testing.T, address, raw string) rawAnswer {
 	return rawAnswer{res.StatusCode, res.Close, string(body), res.Header.Get("X-Bookshelf-Version")}
 }
 
-func wantProblem(t *testing.T, got rawAnswer, want kind) {
+func wantProblem(t *testing.T, got rawAnswer, want problem.Kind) {
 	t.Helper()
-	if got.status != want.status || !strings.Contains(got.body, `"`+typePrefix+want.name+`"`) {
-		t.Errorf("got %+v, want %d and %s", got, want.status, want.name)
+	if got.status != want.Status || !strings.Contains(got.body, `"urn:bookshelf:problem:`+want.Name+`"`) {
+		t.Errorf("got %+v, want %d and %s", got, want.Status, want.Name)
 	}
 	if got.version != "v1.2.3" {
 		t.Errorf("%d carries the version %q", got.status, got.version)
@@ -321,42 +322,11 @@ func TestOnlyWhatTheLibraryRefusesCarriesNoVersion(t *testing.T) {
 		"POST /api/v1/books HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: pigeon\r\n\r\n":    501,
 		"GET /livez HTTP/3.7\r\nHost: x\r\n\r\n":                                         505,
 	} {
-		if got := exchange(t, address, raw); got.status != want || got.version != "" {
+		if got := roundTrip(t, address, raw); got.status != want || got.version != "" {
 			t.Errorf("%.40q: %+v, want %d without a version", raw, got, want)
 		}
 	}
 	if counted := len(b.metrics.done); counted != 0 {
 		t.Errorf("%d requests were counted", counted)
-	}
-}
-
-// A known answer wins over a deadline that passed while it was found.
-func TestTranslatePrefersWhatIsKnown(t *testing.T) {
-	t.Parallel()
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
-	expired, cancel := context.WithTimeout(t.Context(), 0)
-	defer cancel()
-	tests := map[string]struct {
-		ctx  context.Context
-		err  error
-		want kind // the zero kind is no answer
-	}{
-		"not found after the client left":     {canceled, book.ErrNotFound, kindBookNotFound},
-		"unknown after the client left":       {canceled, errors.New("x"), kind{}},
-		"unknown after the deadline":          {expired, errors.New("x"), kindTimeout},
-		"unavailable after the deadline":      {expired, book.ErrUnavailable, kindTimeout},
-		"unavailable":                         {t.Context(), fmt.Errorf("a: %w", book.ErrUnavailable), kindUnavailable},
-		"a deadline that is not the client's": {t.Context(), context.DeadlineExceeded, kindInternal},
-		"unknown":                             {t.Context(), errors.New("x"), kindInternal},
-	}
-	for name, test := range tests {
-		var got kind
-		if answer := translate(test.ctx, test.err); answer != nil {
-			got = answer.kind
-		}
-		if got != test.want {
-			t.Errorf("%s: %q, want %q", name, got.name, test.want.name)
-		}
 	}
 }

@@ -6,6 +6,11 @@ import (
 	"strings"
 
 	"github.com/gorilla/mux"
+
+	"bookshelf/app/internal/httpapi/description"
+	"bookshelf/app/internal/httpapi/exchange"
+	"bookshelf/app/internal/httpapi/media"
+	"bookshelf/app/internal/httpapi/problem"
 )
 
 // This file is the only one that knows the router. Handlers see plain net/http: path values through Request.PathValue, the
@@ -21,9 +26,6 @@ const (
 	readyPath   = "/readyz"
 	versionPath = "/version"
 	docsPath    = "/docs"
-
-	// acceptPatch is the header that names the types which a PATCH may have.
-	acceptPatch = "Accept-Patch"
 
 	// unmatched is the route label of requests for which there is no route.
 	unmatched = "unmatched"
@@ -42,8 +44,8 @@ func (a *API) routes() []route {
 	return []route{
 		{http.MethodGet, booksPath, a.handleBookList()},
 		{http.MethodPost, booksPath, a.handleBookCreate()},
-		{http.MethodGet, exportPath, a.handleBookExport()},
-		{http.MethodPost, importPath, a.handleBookImport()},
+		{http.MethodGet, exportPath, a.transfers.Export()},
+		{http.MethodPost, importPath, a.transfers.Import()},
 		{http.MethodGet, bookPath, a.handleBookGet()},
 		{http.MethodPut, bookPath, a.handleBookReplace()},
 		{http.MethodPatch, bookPath, a.handleBookPatch()},
@@ -52,14 +54,11 @@ func (a *API) routes() []route {
 		{http.MethodGet, livePath, a.handleLive()},
 		{http.MethodGet, readyPath, a.handleReady()},
 		{http.MethodGet, versionPath, a.handleVersion()},
-		{http.MethodGet, "/openapi.yaml", a.handleDescription()},
-		{http.MethodGet, docsPath, a.handleDocs()},
-		{http.MethodGet, docsPath + "/{file}", a.handleDocs()},
+		{http.MethodGet, "/openapi.yaml", description.Serve()},
+		{http.MethodGet, docsPath, description.ServePage()},
+		{http.MethodGet, docsPath + "/{file}", description.ServePage()},
 	}
 }
-
-// errNoSuchResource is answered to what has no route.
-var errNoSuchResource = &apiError{kind: kindNoSuchResource, detail: "There is nothing at this path."}
 
 // router dispatches by path and method, and answers what no route does.
 type router struct {
@@ -81,7 +80,7 @@ func newRouter(api *API, routes []route) *router {
 		if !strings.Contains(r.template, "{") {
 			table, rt.paths[r.template] = rt.fixed, true
 		}
-		table.Handle(r.template, withRoute(r.template, api.guard(r, api.withAuth(r, r.handler)))).Methods(methods...)
+		table.Handle(r.template, withRoute(r.template, api.withGuard(r, api.withAuth(r, r.handler)))).Methods(methods...)
 		rt.methods = append(rt.methods, methods...)
 	}
 	slices.Sort(rt.methods)
@@ -96,10 +95,10 @@ func (rt *router) newTable(api *API) *mux.Router {
 	// counts as a separator.
 	table.SkipClean(true)
 	table.UseEncodedPath()
-	table.NotFoundHandler = api.guard(route{}, api.handle(func(http.ResponseWriter, *http.Request) error {
-		return errNoSuchResource
+	table.NotFoundHandler = api.withGuard(route{}, exchange.Handle(func(http.ResponseWriter, *http.Request) error {
+		return problem.ErrNoSuchResource
 	}))
-	table.MethodNotAllowedHandler = api.guard(route{}, api.handle(rt.otherMethod))
+	table.MethodNotAllowedHandler = api.withGuard(route{}, exchange.Handle(rt.otherMethod))
 	return table
 }
 
@@ -135,17 +134,17 @@ func (rt *router) otherMethod(w http.ResponseWriter, r *http.Request) error {
 		}
 		allowed = append(allowed, method)
 		if template, err := match.Route.GetPathTemplate(); err == nil {
-			infoFrom(r.Context()).route = template
+			exchange.From(r.Context()).Route = template
 		}
 	}
 	if r.Method == http.MethodOptions {
 		writeAllow(w, allowed)
 		return nil
 	}
-	return &apiError{
-		kind:   kindMethodNotAllowed,
-		detail: "This resource answers only " + strings.Join(allowed, ", ") + " and OPTIONS.",
-		header: http.Header{"Allow": {allowHeader(allowed)}},
+	return &problem.Error{
+		Kind:   problem.MethodNotAllowed,
+		Detail: "This resource answers only " + strings.Join(allowed, ", ") + " and OPTIONS.",
+		Header: http.Header{"Allow": {allowHeader(allowed)}},
 	}
 }
 
@@ -153,7 +152,7 @@ func (rt *router) otherMethod(w http.ResponseWriter, r *http.Request) error {
 func writeAllow(w http.ResponseWriter, methods []string) {
 	w.Header().Set("Allow", allowHeader(methods))
 	if slices.Contains(methods, http.MethodPatch) {
-		w.Header().Set(acceptPatch, patchType)
+		w.Header().Set(media.AcceptPatch, media.MergePatch)
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
@@ -167,7 +166,7 @@ func allowHeader(methods []string) string {
 // standard library's way.
 func withRoute(template string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		infoFrom(r.Context()).route = template
+		exchange.From(r.Context()).Route = template
 		for name, value := range mux.Vars(r) {
 			r.SetPathValue(name, value)
 		}

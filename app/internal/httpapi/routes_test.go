@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"bookshelf/app/internal/httpapi/media"
 )
 
 func TestOnlyRoutesImportsTheRouter(t *testing.T) {
@@ -75,8 +77,8 @@ func TestUncleanPathsAreNotRepaired(t *testing.T) {
 				if w.Header().Get("Location") != "" {
 					t.Errorf("Location = %q, want none", w.Header().Get("Location"))
 				}
-				if got := w.Header().Get("Content-Type"); got != problemType {
-					t.Errorf("Content-Type = %q, want %q", got, problemType)
+				if got := w.Header().Get("Content-Type"); got != media.Problem {
+					t.Errorf("Content-Type = %q, want %q", got, media.Problem)
 				}
 				if len(b.store.books) != 1 || b.store.books[0].Version != 1 {
 					t.Error("the store was changed")

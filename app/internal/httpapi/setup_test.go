@@ -24,6 +24,8 @@ import (
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/bookimport"
 	"bookshelf/app/internal/buildinfo"
+	"bookshelf/app/internal/httpapi/guard"
+	"bookshelf/app/internal/httpapi/transfer"
 	"bookshelf/app/internal/idempotency"
 	"bookshelf/app/internal/postgres"
 )
@@ -379,16 +381,15 @@ func setup(t *testing.T, changes ...func(*Options)) *bundle {
 		MaxBodyBytes:   4096,
 		Retention:      time.Hour,
 
-		MaxConnections:       100,
-		MaxInFlight:          100,
-		MaxBodyBytesInFlight: 1 << 20,
-
-		Importer:        b.importer,
-		MaxImportBytes:  4096,
-		MaxTransfers:    1,
-		TransferTimeout: time.Minute,
-		ReadTimeout:     time.Minute,
-		WriteTimeout:    time.Minute,
+		Guard: guard.Options{MaxConnections: 100, MaxInFlight: 100, MaxBodyBytesInFlight: 1 << 20},
+		Transfers: transfer.Options{
+			Importer:       b.importer,
+			MaxImportBytes: 4096,
+			Max:            1,
+			Timeout:        time.Minute,
+			ReadTimeout:    time.Minute,
+			WriteTimeout:   time.Minute,
+		},
 	}
 	for _, change := range changes {
 		change(&options)

@@ -1,55 +1,56 @@
-package httpapi
+// Package etag reads and writes the validators of RFC 9110, section 8.8.3, and the conditions of requests.
+package etag
 
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/httpapi/problem"
 )
 
-// revalidate lets a client keep what it has read, as long as it asks each time whether that is still so. What carries no
+// Revalidate lets a client keep what it has read, as long as it asks each time whether that is still so. What carries no
 // validator stays under the no-store that every response begins with.
-const revalidate = "private, no-cache"
+const Revalidate = "private, no-cache"
 
-// entityTag is a validator of RFC 9110, section 8.8.3.
-type entityTag struct {
+// Tag is a validator of RFC 9110, section 8.8.3.
+type Tag struct {
 	weak   bool
 	opaque string // between the quotes
 }
 
 // String writes the tag as a header holds it.
-func (t entityTag) String() string {
+func (t Tag) String() string {
 	if t.weak {
 		return `W/"` + t.opaque + `"`
 	}
 	return `"` + t.opaque + `"`
 }
 
-// versionTag is a book's tag. It is strong: a version's representation never changes.
-func versionTag(version int64) entityTag { return entityTag{opaque: strconv.FormatInt(version, 10)} }
+// OfVersion is a book's tag. It is strong: a version's representation never changes.
+func OfVersion(version int64) Tag { return Tag{opaque: strconv.FormatInt(version, 10)} }
 
-// version is the inverse of versionTag; ok is false for a tag that no book has.
-func (t entityTag) version() (version int64, ok bool) {
+// version is the inverse of OfVersion; ok is false for a tag that no book has.
+func (t Tag) version() (version int64, ok bool) {
 	version, err := strconv.ParseInt(t.opaque, 10, 64)
-	return version, err == nil && version > 0 && versionTag(version).opaque == t.opaque
+	return version, err == nil && version > 0 && OfVersion(version).opaque == t.opaque
 }
 
-// contentTag is the tag of a list, whose rows have versions but which has none itself. It is weak, because it does not
+// OfContent is the tag of a list, whose rows have versions but which has none itself. It is weak, because it does not
 // cover the Link header that comes with the body.
-func contentTag(body []byte) entityTag {
+func OfContent(body []byte) Tag {
 	sum := sha256.Sum256(body)
-	return entityTag{weak: true, opaque: base64.RawURLEncoding.EncodeToString(sum[:16])}
+	return Tag{weak: true, opaque: base64.RawURLEncoding.EncodeToString(sum[:16])}
 }
 
 // tagList is the value of If-Match or If-None-Match; nil when the request does not have the header.
 type tagList struct {
 	any  bool // *
-	tags []entityTag
+	tags []Tag
 }
 
 // readTags reads a header that may be given in several lines, which together are one list (RFC 9110, section 5.3).
@@ -64,19 +65,19 @@ func readTags(h http.Header, name string) (*tagList, error) {
 	}
 	tags, ok := parseTags(text)
 	if !ok {
-		return nil, invalidHeader(name, `must be * or entity tags such as "1", separated by commas`)
+		return nil, problem.OfHeader(name, `must be * or entity tags such as "1", separated by commas`)
 	}
 	return &tagList{tags: tags}, nil
 }
 
 // parseTags reads a list of one or more tags. Empty elements are passed over, as section 5.6.1.2 wants.
-func parseTags(text string) (tags []entityTag, ok bool) {
+func parseTags(text string) (tags []Tag, ok bool) {
 	for rest := text; ; {
 		rest = strings.TrimLeft(rest, " \t,")
 		if rest == "" {
 			return tags, len(tags) > 0
 		}
-		var tag entityTag
+		var tag Tag
 		rest, tag.weak = strings.CutPrefix(rest, "W/") // in this case only
 		if !strings.HasPrefix(rest, `"`) {
 			return nil, false
@@ -95,8 +96,8 @@ func parseTags(text string) (tags []entityTag, ok bool) {
 
 // has reports whether the list names the current tag. Strong comparison takes weak tags for different from everything,
 // themselves included; weak comparison looks at the text alone (section 8.8.3.2).
-func (l *tagList) has(current entityTag, strong bool) bool {
-	return l.any || slices.ContainsFunc(l.tags, func(t entityTag) bool {
+func (l *tagList) has(current Tag, strong bool) bool {
+	return l.any || slices.ContainsFunc(l.tags, func(t Tag) bool {
 		return t.opaque == current.opaque && !(strong && (t.weak || current.weak))
 	})
 }
@@ -128,61 +129,37 @@ func readConditions(h http.Header) (c conditions, err error) {
 	return c, err
 }
 
-// ofChange is the condition under which a book may be changed: section 13.1.1 compares If-Match strongly, and section
+// ForChange is the condition under which a book may be changed, which required says there must be: section 13.1.1 compares If-Match strongly, and section
 // 13.1.2 compares If-None-Match weakly.
-func (a *API) ofChange(h http.Header) (book.Condition, error) {
+func ForChange(h http.Header, required bool) (book.Condition, error) {
 	c, err := readConditions(h)
 	if err != nil {
 		return book.Condition{}, err
 	}
-	if a.RequireIfMatch && c.match == nil {
-		return book.Condition{}, &apiError{
-			kind:   kindPreconditionRequired,
-			detail: "A change must name the version it is meant for: If-Match with the ETag of the book as it was read.",
+	if required && c.match == nil {
+		return book.Condition{}, &problem.Error{
+			Kind:   problem.PreconditionRequired,
+			Detail: "A change must name the version it is meant for: If-Match with the ETag of the book as it was read.",
 		}
 	}
 	return book.Condition{Match: c.match.versions(true), NoneMatch: c.noneMatch.versions(false)}, nil
 }
 
-// ofRead judges a representation that is about to be sent, in the order of section 13.2.2. When unchanged is true, the
-// client has it already.
-func (c conditions) ofRead(current entityTag) (unchanged bool, err error) {
+// ForRead judges a representation that is about to be sent by the conditions of its request, in the order of section
+// 13.2.2. When unchanged is true, the client has it already. The error is book.ErrStale, or a 400.
+func ForRead(h http.Header, current Tag) (unchanged bool, err error) {
+	c, err := readConditions(h)
+	if err != nil {
+		return false, err
+	}
 	if c.match != nil && !c.match.has(current, true) {
 		return false, book.ErrStale
 	}
 	return c.noneMatch != nil && c.noneMatch.has(current, false), nil
 }
 
-// writeRead answers a GET or HEAD with a representation and its tag, or without it when the client has it.
-func writeRead(w http.ResponseWriter, r *http.Request, body []byte, tag entityTag) error {
-	c, err := readConditions(r.Header)
-	if err != nil {
-		return err
-	}
-	unchanged, err := c.ofRead(tag)
-	if err != nil {
-		return err
-	}
-	if !unchanged {
-		if err := hold(w, body); err != nil {
-			return err
-		}
-	}
-	w.Header().Set("ETag", tag.String())
-	w.Header().Set("Cache-Control", revalidate)
-	if unchanged {
-		w.WriteHeader(http.StatusNotModified)
-		return nil
-	}
-	send(w, http.StatusOK, jsonType, body)
-	return nil
-}
-
-// invalidHeader is the 400 for a header that cannot be understood.
-func invalidHeader(name, detail string) error {
-	return &apiError{
-		kind:   kindInvalidHeader,
-		detail: fmt.Sprintf("The header %s %s.", name, detail),
-		errors: []fieldError{{Header: name, Detail: detail}},
-	}
+// Known reports whether If-None-Match names the tag of something that has no other condition. The error is a 400.
+func Known(h http.Header, current Tag) (bool, error) {
+	list, err := readTags(h, "If-None-Match")
+	return list != nil && list.has(current, false), err
 }

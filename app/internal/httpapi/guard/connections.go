@@ -1,4 +1,4 @@
-package httpapi
+package guard
 
 import (
 	"net"
@@ -19,12 +19,12 @@ type connections struct {
 
 // ConnState is for http.Server: it closes a connection that is one too many, before anything is read from it. There is
 // nobody yet to send an answer to.
-func (a *API) ConnState(conn net.Conn, state http.ConnState) {
-	c := &a.connections
+func (g *Guard) ConnState(conn net.Conn, state http.ConnState) {
+	c := &g.connections
 	switch state {
 	case http.StateNew:
 		c.count.Add(1)
-		if !c.open.take(a.connectionKey(conn), 1) {
+		if !c.open.take(g.connectionKey(conn), 1) {
 			c.turnedAway.Add(1)
 			c.refused.Store(conn, struct{}{})
 			conn.Close()
@@ -32,7 +32,7 @@ func (a *API) ConnState(conn net.Conn, state http.ConnState) {
 	case http.StateClosed, http.StateHijacked:
 		c.count.Add(-1)
 		if _, refused := c.refused.LoadAndDelete(conn); !refused {
-			c.open.give(a.connectionKey(conn), 1)
+			c.open.give(g.connectionKey(conn), 1)
 		}
 	case http.StateActive, http.StateIdle:
 	}
@@ -40,15 +40,15 @@ func (a *API) ConnState(conn net.Conn, state http.ConnState) {
 
 // connectionKey is the client's key. Of a trusted proxy, each connection counts as another client's, which it probably
 // is.
-func (a *API) connectionKey(conn net.Conn) string {
+func (g *Guard) connectionKey(conn net.Conn) string {
 	end, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil || a.trusted(end.Addr().Unmap()) {
+	if err != nil || g.trusted(end.Addr().Unmap()) {
 		return conn.RemoteAddr().String()
 	}
-	return clientKey(end.Addr().Unmap())
+	return keyOf(end.Addr().Unmap())
 }
 
 // Connections returns how many connections are open, and how many were closed because they were too many.
-func (a *API) Connections() (open, refused int64) {
-	return a.connections.count.Load(), a.connections.turnedAway.Load()
+func (g *Guard) Connections() (open, refused int64) {
+	return g.connections.count.Load(), g.connections.turnedAway.Load()
 }

@@ -1,4 +1,4 @@
-package httpapi
+package guard
 
 import (
 	"net/http"
@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// clientAddress returns where a request comes from: the other end of the connection or, where that is a proxy that is
+// ClientAddress returns where a request comes from: the other end of the connection or, where that is a proxy that is
 // trusted, the last address in X-Forwarded-For that is none. Everything to the left of it can be the client's
 // invention. The zero address stands for one that cannot be read.
-func (a *API) clientAddress(r *http.Request) netip.Addr {
+func (g *Guard) ClientAddress(r *http.Request) netip.Addr {
 	end, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{} // not a TCP connection
 	}
 	client := end.Addr().Unmap()
-	if !a.trusted(client) {
+	if !g.trusted(client) {
 		return client
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -26,7 +26,7 @@ func (a *API) clientAddress(r *http.Request) netip.Addr {
 			return client // the last proxy that wrote something readable answers for it
 		}
 		client = hop
-		if !a.trusted(client) {
+		if !g.trusted(client) {
 			break
 		}
 	}
@@ -45,8 +45,8 @@ func parseHop(text string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-func (a *API) trusted(addr netip.Addr) bool {
-	for _, prefix := range a.TrustedProxies {
+func (g *Guard) trusted(addr netip.Addr) bool {
+	for _, prefix := range g.opts.TrustedProxies {
 		if prefix.Contains(addr) {
 			return true
 		}
@@ -54,9 +54,9 @@ func (a *API) trusted(addr netip.Addr) bool {
 	return false
 }
 
-// clientKey is what a client is known by. Of an IPv6 address that is the network of 64 bits, because each of its hosts
+// keyOf is what a client is known by. Of an IPv6 address that is the network of 64 bits, because each of its hosts
 // may use as many addresses as it likes.
-func clientKey(addr netip.Addr) string {
+func keyOf(addr netip.Addr) string {
 	if addr.Is6() {
 		if prefix, err := addr.Prefix(64); err == nil {
 			return prefix.String()

@@ -1,4 +1,4 @@
-package httpapi
+package transfer
 
 import (
 	"bufio"
@@ -9,13 +9,10 @@ import (
 	"slices"
 
 	"bookshelf/app/internal/bookexport"
-)
-
-// The types of files of books, for exports and imports alike. JSON lines go by two names, neither of them registered.
-const (
-	csvType    = "text/csv"
-	jsonlType  = "application/jsonl"
-	ndjsonType = "application/x-ndjson"
+	"bookshelf/app/internal/httpapi/exchange"
+	"bookshelf/app/internal/httpapi/media"
+	"bookshelf/app/internal/httpapi/problem"
+	"bookshelf/app/internal/httpapi/query"
 )
 
 // fileType is a type that books are exported as.
@@ -29,9 +26,9 @@ type fileType struct {
 
 // fileTypes are in the order of our preference.
 var fileTypes = []fileType{
-	{"csv", csvType, "; charset=utf-8; header=present", ".csv", bookexport.NewCSV}, // RFC 4180, section 3
-	{"jsonl", jsonlType, "", ".jsonl", newJSONLines},
-	{"", ndjsonType, "", ".ndjson", newJSONLines},
+	{"csv", media.CSV, "; charset=utf-8; header=present", ".csv", bookexport.NewCSV}, // RFC 4180, section 3
+	{"jsonl", media.JSONLines, "", ".jsonl", newJSONLines},
+	{"", media.NDJSON, "", ".ndjson", newJSONLines},
 }
 
 func newJSONLines(out io.Writer) (bookexport.Writer, error) { return bookexport.NewJSONLines(out), nil }
@@ -45,10 +42,10 @@ func (f fileType) describe(h http.Header) {
 // exportBuffer is how much of an export is sent at once.
 const exportBuffer = 64 << 10
 
-// handleBookExport answers 200 with the whole catalogue as a file, or 400, 406, 503. An export that fails when the answer has
+// Export answers 200 with the whole catalogue as a file, or 400, 406, 503. An export that fails when the answer has
 // begun is cut off, so that no client takes it for complete.
-func (a *API) handleBookExport() http.Handler {
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+func (t *Transfers) Export() http.Handler {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		file, err := chooseFileType(r)
 		if err != nil {
 			return err
@@ -59,38 +56,38 @@ func (a *API) handleBookExport() http.Handler {
 			w.WriteHeader(http.StatusOK)
 			return nil
 		}
-		t, done, err := a.beginTransfer(w, r)
+		one, done, err := t.begin(w, r)
 		if err != nil {
 			return err
 		}
 		defer done()
-		out := &pacedWriter{transfer: t, out: w}
+		out := &pacedWriter{transfer: one, out: w}
 		file.describe(w.Header())
-		err = a.export(t.ctx, file, out)
+		err = t.export(one.ctx, file, out)
 		switch {
 		case err == nil:
 			return nil
 		case !out.started: // so that it can still be a problem
 			w.Header().Del("Content-Disposition")
-			return t.problem(err)
+			return one.problem(err)
 		}
-		in := infoFrom(r.Context())
-		in.err, in.status = err, http.StatusInternalServerError
-		if errors.Is(in.connection.Err(), context.Canceled) {
-			in.status = statusClientGone
+		in := exchange.From(r.Context())
+		in.Err, in.Status = err, http.StatusInternalServerError
+		if errors.Is(in.Connection.Err(), context.Canceled) {
+			in.Status = exchange.StatusClientGone
 		}
 		panic(http.ErrAbortHandler)
 	})
 }
 
 // export writes all books to out, and nothing before the first piece is full or the last book is there.
-func (a *API) export(ctx context.Context, file fileType, out io.Writer) error {
+func (t *Transfers) export(ctx context.Context, file fileType, out io.Writer) error {
 	buffer := bufio.NewWriterSize(out, exportBuffer)
 	writer, err := file.open(buffer)
 	if err != nil {
 		return err
 	}
-	if err := a.Store.Export(ctx, writer.Write); err != nil {
+	if err := t.store.Export(ctx, writer.Write); err != nil {
 		return err
 	}
 	if err := writer.Close(); err != nil {
@@ -105,8 +102,8 @@ type exportQuery struct {
 }
 
 // exportParameters are the parameters of an export, each with what it sets.
-var exportParameters = parameterTable[exportQuery]{
-	"format": func(q *exportQuery, v string) error { return oneOf(&q.format, v, formats()...) },
+var exportParameters = query.Table[exportQuery]{
+	"format": func(q *exportQuery, v string) error { return query.OneOf(&q.format, v, formats()...) },
 }
 
 // formats are the values of the parameter.
@@ -122,24 +119,24 @@ func formats() []string {
 
 // chooseFileType takes the type that the query names, or without one what the client's Accept headers like best.
 func chooseFileType(r *http.Request) (fileType, error) {
-	var query exportQuery
-	if err := readParameters(&query, exportParameters, r.URL.RawQuery); err != nil {
+	var chosen exportQuery
+	if err := query.Read(&chosen, exportParameters, r.URL.RawQuery); err != nil {
 		return fileType{}, err
 	}
-	if query.format != "" {
-		i := slices.IndexFunc(fileTypes, func(file fileType) bool { return file.format == query.format })
+	if chosen.format != "" {
+		i := slices.IndexFunc(fileTypes, func(file fileType) bool { return file.format == chosen.format })
 		return fileTypes[i], nil
 	}
 	accept, best, most := r.Header.Values("Accept"), fileType{}, 0.0
 	for _, file := range fileTypes {
-		if q := acceptance(accept, file.mediaType); q > most {
+		if q := media.Acceptance(accept, file.mediaType); q > most {
 			best, most = file, q
 		}
 	}
 	if most == 0 {
-		return fileType{}, &apiError{
-			kind:   kindNotAcceptable,
-			detail: "The catalogue is exported as " + csvType + " or " + jsonlType + " only.",
+		return fileType{}, &problem.Error{
+			Kind:   problem.NotAcceptable,
+			Detail: "The catalogue is exported as " + media.CSV + " or " + media.JSONLines + " only.",
 		}
 	}
 	return best, nil

@@ -1,6 +1,8 @@
-package httpapi
+package guard
 
-import "sync"
+import (
+	"sync"
+)
 
 // capacity is so much of something that many clients use at the same time. No client has more than half of it: one that
 // holds on to what it gets, such as by reading its answers slowly, must leave room for the others.

@@ -1,4 +1,4 @@
-package httpapi
+package bookjson
 
 import (
 	"encoding/json"
@@ -11,6 +11,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/httpapi/problem"
 )
 
 func TestDecodeReadsABook(t *testing.T) {
@@ -38,7 +39,7 @@ func TestDecodeReadsABook(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := decodeDraft([]byte(test.body))
+			got, err := DecodeDraft([]byte(test.body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,10 +110,10 @@ func TestDecodeRefuses(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := decodeDraft([]byte(test.body))
-			e, ok := errors.AsType[*apiError](err)
-			if !ok || e.kind != kindMalformedBody {
-				t.Fatalf("error = %v, want one of kind %s", err, kindMalformedBody.name)
+			_, err := DecodeDraft([]byte(test.body))
+			e, ok := errors.AsType[*problem.Error](err)
+			if !ok || e.Kind != problem.MalformedBody {
+				t.Fatalf("error = %v, want one of kind %s", err, problem.MalformedBody.Name)
 			}
 			if !strings.Contains(e.Error(), test.want) {
 				t.Errorf("error = %q, want it to contain %q", e, test.want)
@@ -123,83 +124,26 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestDecodeReportsABoundedNumberOfMistakes(t *testing.T) {
 	t.Parallel()
-	_, err := decodeDraft([]byte(`{"authors":[` + strings.Repeat("0,", 5000) + `0]}`))
-	e, ok := errors.AsType[*apiError](err)
-	if !ok || len(e.errors) != maxMistakes {
+	_, err := DecodeDraft([]byte(`{"authors":[` + strings.Repeat("0,", 5000) + `0]}`))
+	e, ok := errors.AsType[*problem.Error](err)
+	if !ok || len(e.Fields) != maxMistakes {
 		t.Errorf("error = %v, want %d mistakes", err, maxMistakes)
-	}
-}
-
-func TestContentType(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		header http.Header
-		ok     bool
-	}{
-		"JSON":                      {http.Header{"Content-Type": {"application/json"}}, true},
-		"JSON in another case":      {http.Header{"Content-Type": {"Application/JSON"}}, true},
-		"JSON in UTF-8":             {http.Header{"Content-Type": {"application/json; charset=UTF-8"}}, true},
-		"identity":                  {http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"identity"}}, true},
-		"none":                      {http.Header{}, false},
-		"two":                       {http.Header{"Content-Type": {"application/json", "application/json"}}, false},
-		"another":                   {http.Header{"Content-Type": {"text/plain"}}, false},
-		"a suffix":                  {http.Header{"Content-Type": {"application/merge-patch+json"}}, false},
-		"not a media type":          {http.Header{"Content-Type": {"application/json; charset"}}, false},
-		"JSON in another encoding":  {http.Header{"Content-Type": {"application/json; charset=latin1"}}, false},
-		"JSON with another profile": {http.Header{"Content-Type": {"application/json; profile=x"}}, false},
-		"compressed":                {http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}, false},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			err := requireJSON(test.header, jsonType)
-			if e, ok := errors.AsType[*apiError](err); err == nil != test.ok || ok && e.kind != kindUnsupportedMediaType {
-				t.Errorf("error = %v, want none: %t", err, test.ok)
-			}
-		})
-	}
-}
-
-func TestAccept(t *testing.T) {
-	t.Parallel()
-	tests := map[string]bool{
-		"":                                  true,
-		"*/*":                               true,
-		"application/*":                     true,
-		"application/json":                  true,
-		"Application/JSON; charset=utf-8":   true,
-		"text/html, application/json;q=0.1": true,
-		"text/html, */*;q=0.1":              true,
-		"application/json;q=0, text/html;q=0.5, */*;q=0": false,
-		"application/json;q=0, */*":                      false,
-		"application/*;q=0, */*":                         false,
-		"*/*;q=0":                                        false,
-		"application/json;q=0.0":                         false,
-		"application/*;q=0, application/json":            true,
-		"text/html":                                      false,
-		"application/problem+json":                       false,
-		"application/jsonp":                              false,
-		";;;, */*":                                       true,
-	}
-	for accept, want := range tests {
-		if got := acceptance([]string{accept}, jsonType) > 0; got != want {
-			t.Errorf("Accept %q: acceptable = %t, want %t", accept, got, want)
-		}
 	}
 }
 
 // Whatever arrives is either read, into texts that PostgreSQL can store apart from NUL, or refused with a 400.
 func FuzzDecodeDraft(f *testing.F) {
 	for _, seed := range []string{
-		fullBook, minimalBook, takenISBN, `{}`, `[]`, `{"title":"\ud800"}`, "{\"title\":\"\xff\"}", `{"authors":[1,{"a":[]}]}`,
+		`{"title": "Dune", "authors": ["Frank Herbert"], "isbn13": "0-441-17271-7", "published_year": 1965}`,
+		`{}`, `[]`, `{"title":"\ud800"}`, "{\"title\":\"\xff\"}", `{"authors":[1,{"a":[]}]}`,
 		`{"published_year":1e400}`, `{"a":{"b":{"c":[[[[]]]]}}}`, `{"title":"A","title":"B"}`, `{"title":"A"}x`, `{"title":"\u0000"}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		draft, err := decodeDraft(body)
+		draft, err := DecodeDraft(body)
 		if err != nil {
-			if e, ok := errors.AsType[*apiError](err); !ok || e.kind.status != http.StatusBadRequest {
+			if e, ok := errors.AsType[*problem.Error](err); !ok || e.Kind.Status != http.StatusBadRequest {
 				t.Fatalf("error = %v, want a 400", err)
 			}
 			return

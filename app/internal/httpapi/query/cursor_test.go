@@ -1,4 +1,4 @@
-package httpapi
+package query
 
 import (
 	"encoding/base64"
@@ -12,6 +12,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/httpapi/problem"
 )
 
 func TestCursorComesBackAsItWas(t *testing.T) {
@@ -36,7 +37,7 @@ func TestCursorComesBackAsItWas(t *testing.T) {
 		{byRank, book.Position{ID: 4}},
 	}
 	for _, test := range tests {
-		text := encodeCursor(test.query, test.position)
+		text := Cursor(test.query, test.position)
 		if url.QueryEscape(text) != text {
 			t.Errorf("cursor %q would have to be escaped in a URL", text)
 		}
@@ -56,7 +57,7 @@ func TestCursorIsBoundToItsList(t *testing.T) {
 	base := func() book.Query {
 		return book.Query{Limit: 5, Author: "a", Title: "b", ISBN: "9780441172719", Year: new(1965), Language: "en"}
 	}
-	text := encodeCursor(base(), book.Position{ID: 1})
+	text := Cursor(base(), book.Position{ID: 1})
 	same := base()
 	same.Limit = 7
 	if _, err := decodeCursor(same, text); err != nil {
@@ -113,36 +114,6 @@ func TestForgedCursorsAreRefused(t *testing.T) {
 	}
 }
 
-func TestFollowingTheCursorReadsEveryBookOnce(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.add(t, "A", "B", "C", "D", "E")
-	var ids []string
-	target := "/api/v1/books?limit=2&sort=id"
-	for range 5 {
-		w := b.do(t, request{method: "GET", target: target})
-		body := w.Body.String()
-		for _, part := range strings.Split(body, `"id":`)[1:] {
-			ids = append(ids, part[:1])
-		}
-		link := w.Header().Get("Link")
-		if strings.Contains(body, `"next_cursor":null`) != (link == "") {
-			t.Errorf("Link is %q, but the body is %s", link, body)
-		}
-		if link == "" {
-			break
-		}
-		next, found := strings.CutSuffix(strings.TrimPrefix(link, "<"), `>; rel="next"`)
-		if !found {
-			t.Fatalf("Link = %q", link)
-		}
-		target = next
-	}
-	if got := strings.Join(ids, ""); got != "12345" {
-		t.Errorf("read %s, want each of 12345 once, in order", got)
-	}
-}
-
 // Any text is either refused, or exactly the cursor that the position it gives is written as.
 func FuzzDecodeCursor(f *testing.F) {
 	for _, sort := range sorts {
@@ -150,8 +121,8 @@ func FuzzDecodeCursor(f *testing.F) {
 		if sort.sort.Key == book.ByRelevance {
 			q.Text = "x"
 		}
-		f.Add(encodeCursor(q, book.Position{ID: 1}), "", sort.name)
-		f.Add(encodeCursor(q, book.Position{ID: 1, Title: "x", Year: new(3), Rank: 0.5}), "a", sort.name)
+		f.Add(Cursor(q, book.Position{ID: 1}), "", sort.name)
+		f.Add(Cursor(q, book.Position{ID: 1, Title: "x", Year: new(3), Rank: 0.5}), "a", sort.name)
 	}
 	f.Add("e30", "", "id")
 	f.Fuzz(func(t *testing.T, text, author, sort string) {
@@ -162,9 +133,9 @@ func FuzzDecodeCursor(f *testing.F) {
 		if sort == "relevance" {
 			values.Set("q", "x")
 		}
-		q, err := parseListQuery(values.Encode())
+		q, err := List(values.Encode())
 		if err != nil {
-			if answer := translate(t.Context(), err); answer.kind.status != http.StatusBadRequest {
+			if answer := problem.Of(t.Context(), err); answer.Kind.Status != http.StatusBadRequest {
 				t.Fatalf("error = %v, want a 400", err)
 			}
 			return
@@ -174,7 +145,7 @@ func FuzzDecodeCursor(f *testing.F) {
 		}
 		after := *q.After
 		q.After = nil
-		if got := encodeCursor(q, after); got != text {
+		if got := Cursor(q, after); got != text {
 			t.Errorf("read %+v, which is written %q, not %q", after, got, text)
 		}
 	})
@@ -190,13 +161,13 @@ func FuzzParseListQuery(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := parseListQuery(raw)
+		q, err := List(raw)
 		if err != nil {
-			answer := translate(t.Context(), err)
-			if answer.kind.status != http.StatusBadRequest || answer.detail == "" {
+			answer := problem.Of(t.Context(), err)
+			if answer.Kind.Status != http.StatusBadRequest || answer.Detail == "" {
 				t.Fatalf("error = %v, want a 400", err)
 			}
-			for _, e := range answer.errors {
+			for _, e := range answer.Fields {
 				if e.Detail == "" {
 					t.Errorf("the mistake in %q is not explained", e.Parameter)
 				}

@@ -1,6 +1,8 @@
-package httpapi
+package guard
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestNoClientHasMoreThanHalf(t *testing.T) {
 	t.Parallel()

@@ -1,27 +1,25 @@
-package httpapi
+package transfer
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 
 	"bookshelf/app/internal/bookimport"
+	"bookshelf/app/internal/httpapi/exchange"
+	"bookshelf/app/internal/httpapi/media"
+	"bookshelf/app/internal/httpapi/problem"
+	"bookshelf/app/internal/httpapi/query"
 )
-
-// Importer brings files of books into the catalogue. Its errors are those of bookimport.Run.
-type Importer interface {
-	Import(ctx context.Context, opts bookimport.Options, in io.Reader) (bookimport.Report, error)
-}
 
 // importFindings is how many rows of each outcome a report lists: enough to mend a file by, and bounded whatever comes.
 const importFindings = 1000
 
 // importParameters are the parameters of an import, each with what it sets: the flags of bookd import that make sense for
 // a request.
-var importParameters = parameterTable[bookimport.Options]{
+var importParameters = query.Table[bookimport.Options]{
 	"on_conflict": func(o *bookimport.Options, v string) (err error) {
 		o.OnConflict, err = bookimport.ParseOnConflict(v)
 		return err
@@ -39,66 +37,66 @@ var importParameters = parameterTable[bookimport.Options]{
 // boolean reads a switch.
 func boolean(dst *bool, value string) error {
 	var word string
-	err := oneOf(&word, value, "true", "false")
+	err := query.OneOf(&word, value, "true", "false")
 	*dst = word == "true"
 	return err
 }
 
-// handleBookImport answers 200 with a report on every row, or 400, 406, 408, 409, 413, 415, 503. The rows come in together or,
+// Import answers 200 with a report on every row, or 400, 406, 408, 409, 413, 415, 503. The rows come in together or,
 // with any other answer, not at all.
-func (a *API) handleBookImport() http.Handler {
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+func (t *Transfers) Import() http.Handler {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		opts := bookimport.Options{Name: "the request body", MaxFindings: importFindings}
-		if err := readParameters(&opts, importParameters, r.URL.RawQuery); err != nil {
+		if err := query.Read(&opts, importParameters, r.URL.RawQuery); err != nil {
 			return err
 		}
-		if err := requireAcceptable(r); err != nil {
+		if err := media.RequireAcceptable(r); err != nil {
 			return err
 		}
-		mediaType, err := requireType(r.Header, csvType, jsonlType, ndjsonType)
+		mediaType, err := media.Require(r.Header, media.CSV, media.JSONLines, media.NDJSON)
 		if err != nil {
 			return err
 		}
-		if opts.Format = bookimport.JSONLines; mediaType == csvType {
+		if opts.Format = bookimport.JSONLines; mediaType == media.CSV {
 			opts.Format = bookimport.CSV
 		}
-		if r.ContentLength > a.MaxImportBytes {
-			return bodyTooLarge(a.MaxImportBytes)
+		if r.ContentLength > t.opts.MaxImportBytes {
+			return exchange.BodyTooLarge(t.opts.MaxImportBytes)
 		}
-		t, done, err := a.beginTransfer(w, r)
+		one, done, err := t.begin(w, r)
 		if err != nil {
 			return err
 		}
 		defer done()
-		body := &pacedReader{transfer: t, in: http.MaxBytesReader(w, r.Body, a.MaxImportBytes)}
-		report, err := a.Importer.Import(t.ctx, opts, body)
+		body := &pacedReader{transfer: one, in: http.MaxBytesReader(w, r.Body, t.opts.MaxImportBytes)}
+		report, err := t.opts.Importer.Import(one.ctx, opts, body)
 		if err != nil {
-			return t.problem(a.importProblem(t.ctx, report, body.err, err))
+			return one.problem(t.importProblem(one.ctx, report, body.err, err))
 		}
-		return writeJSON(w, http.StatusOK, report)
+		return exchange.WriteJSON(w, http.StatusOK, report)
 	})
 }
 
 // importProblem says how an import is answered that failed with err. readErr is why the body could not be read, if that was
 // it.
-func (a *API) importProblem(ctx context.Context, report bookimport.Report, readErr, err error) error {
+func (t *Transfers) importProblem(ctx context.Context, report bookimport.Report, readErr, err error) error {
 	input, isInput := errors.AsType[*bookimport.InputError](err)
 	header, isHeader := errors.AsType[*bookimport.HeaderError](err)
 	switch {
 	case errors.Is(err, bookimport.ErrDuplicates):
-		return &apiError{
-			kind: kindImportDuplicates,
-			detail: fmt.Sprintf("%d of %d rows are duplicates, so nothing was imported: see the report.",
+		return &problem.Error{
+			Kind: problem.ImportDuplicates,
+			Detail: fmt.Sprintf("%d of %d rows are duplicates, so nothing was imported: see the report.",
 				report.Duplicates, report.Rows),
-			report: report,
+			Report: report,
 		}
 	// The server ends the context when a body is late, as it does when the client leaves.
 	case errors.Is(readErr, os.ErrDeadlineExceeded), readErr != nil && ctx.Err() == nil:
-		return bodyProblem(readErr, a.MaxImportBytes)
+		return exchange.BodyProblem(readErr, t.opts.MaxImportBytes)
 	case isHeader:
-		return &apiError{kind: kindMalformedBody, detail: sentence(header.Problem), cause: err}
+		return &problem.Error{Kind: problem.MalformedBody, Detail: sentence(header.Problem), Cause: err}
 	case isInput && ctx.Err() == nil:
-		return &apiError{kind: kindMalformedBody, detail: sentence(input.Err.Error()), cause: err}
+		return &problem.Error{Kind: problem.MalformedBody, Detail: sentence(input.Err.Error()), Cause: err}
 	}
 	return err
 }

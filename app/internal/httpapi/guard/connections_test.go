@@ -1,10 +1,11 @@
-package httpapi
+package guard
 
 import (
 	"net"
 	"net/http"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 // conn is a connection from an address that remembers that it was closed.
@@ -24,15 +25,15 @@ func (c *conn) Close() error {
 
 func TestConnectionsBeyondTheLimitAreClosed(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *Options) {
-		o.MaxConnections, o.TrustedProxies = 6, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	})
+	g := New(Options{
+		MaxConnections: 6, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	}, time.Now, nil)
 	open := func(from string) *conn {
 		c := &conn{from: from}
-		b.api.ConnState(c, http.StateNew)
+		g.ConnState(c, http.StateNew)
 		if !c.closed {
-			b.api.ConnState(c, http.StateActive)
-			b.api.ConnState(c, http.StateIdle)
+			g.ConnState(c, http.StateActive)
+			g.ConnState(c, http.StateIdle)
 		}
 		return c
 	}
@@ -55,14 +56,14 @@ func TestConnectionsBeyondTheLimitAreClosed(t *testing.T) {
 			t.Errorf("connection %d from %s: closed %v, want %v", i, step.from, c.closed, step.closed)
 		}
 	}
-	if n, refused := b.api.Connections(); n != 8 || refused != 2 {
+	if n, refused := g.Connections(); n != 8 || refused != 2 {
 		t.Errorf("%d connections, %d refused", n, refused)
 	}
 	for _, c := range all {
-		b.api.ConnState(c, http.StateClosed)
+		g.ConnState(c, http.StateClosed)
 	}
-	if n, _ := b.api.Connections(); n != 0 || b.api.connections.open.used != 0 {
-		t.Errorf("in the end %d connections, %d counted", n, b.api.connections.open.used)
+	if n, _ := g.Connections(); n != 0 || g.connections.open.used != 0 {
+		t.Errorf("in the end %d connections, %d counted", n, g.connections.open.used)
 	}
 	for port := range uint16(5) {
 		if c := open(netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), port+1).String()); c.closed {

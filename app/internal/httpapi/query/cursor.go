@@ -1,4 +1,4 @@
-package httpapi
+package query
 
 import (
 	"encoding/base64"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net/url"
 	"strconv"
 
 	"bookshelf/app/internal/book"
@@ -60,12 +61,12 @@ func openCursor(list, text string) (cursor, error) {
 	return c, nil
 }
 
-// encodeCursor returns the text that continues the list of q behind position p. q must be in canonical form.
-func encodeCursor(q book.Query, p book.Position) string {
+// Cursor returns the text that continues the list of q behind position p. q must be in canonical form.
+func Cursor(q book.Query, p book.Position) string {
 	return cursor{List: fingerprint(q), ID: p.ID, Title: p.Title, Year: p.Year, Rank: p.Rank}.seal()
 }
 
-// decodeCursor is the inverse of encodeCursor for the same list, and refuses everything else.
+// decodeCursor is the inverse of Cursor for the same list, and refuses everything else.
 func decodeCursor(q book.Query, text string) (*book.Position, error) {
 	c, err := openCursor(fingerprint(q), text)
 	if err != nil {
@@ -93,4 +94,11 @@ func fingerprint(q book.Query) string {
 		fmt.Fprintf(h, " %q %q", q.Text, q.AuthorPrefix)
 	}
 	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+// NextLink is a Link header (RFC 8288) to the page behind cursor: the same path and query with another cursor.
+func NextLink(u *url.URL, cursor string) string {
+	values := u.Query()
+	values.Set("cursor", cursor)
+	return "<" + u.EscapedPath() + "?" + values.Encode() + `>; rel="next"`
 }

@@ -1,22 +1,19 @@
-package httpapi
+package bookjson
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"mime"
-	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/httpapi/problem"
 )
 
 const (
@@ -28,106 +25,13 @@ const (
 	maxNameLen  = 100 // bytes
 )
 
-// readBody returns the body of a request of at most maxBytes bytes, which must be of the given type of JSON.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request, wantType string, maxBytes int64) ([]byte, error) {
-	if err := requireJSON(r.Header, wantType); err != nil {
-		return nil, err
-	}
-	if r.ContentLength > maxBytes {
-		return nil, bodyTooLarge(maxBytes)
-	}
-	in := infoFrom(r.Context())
-	a.retire(in)
-	body, err := io.ReadAll(http.MaxBytesReader(w, &heldBody{ReadCloser: r.Body, api: a, in: in}, maxBytes))
-	if errors.Is(r.Context().Err(), context.DeadlineExceeded) && !isTooLarge(err) {
-		err = errors.Join(os.ErrDeadlineExceeded, err) // it may have come to its end, but after the request's deadline
-	}
-	if err != nil {
-		return nil, bodyProblem(err, maxBytes)
-	}
-	return body, a.admit(in)
-}
-
-// bodyTooLarge is the 413 for a body of more than maxBytes.
-func bodyTooLarge(maxBytes int64) error {
-	return &apiError{
-		kind:   kindBodyTooLarge,
-		detail: fmt.Sprintf("The request body must not be larger than %d bytes.", maxBytes),
-		// What is left of the body would have to be read before the connection could be used again.
-		header: http.Header{"Connection": {"close"}},
-	}
-}
-
-// bodyProblem says how a body is answered that could not be read to its end.
-func bodyProblem(err error, maxBytes int64) error {
-	if isTooLarge(err) {
-		return bodyTooLarge(maxBytes)
-	}
-	if overloaded, ok := errors.AsType[*apiError](err); ok {
-		return overloaded
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &apiError{
-			kind:   kindRequestTimeout,
-			detail: "The request body did not arrive in time.",
-			header: http.Header{"Connection": {"close"}},
-			cause:  err,
-		}
-	}
-	return &apiError{kind: kindMalformedBody, detail: "The request body could not be read to its end.", cause: err}
-}
-
-// isTooLarge reports whether a body was cut off by its limit.
-func isTooLarge(err error) bool {
-	_, ok := errors.AsType[*http.MaxBytesError](err)
-	return ok
-}
-
-// requireJSON accepts the given type of JSON.
-func requireJSON(h http.Header, wantType string) error {
-	_, err := requireType(h, wantType)
-	if e, ok := errors.AsType[*apiError](err); ok && wantType == patchType {
-		e.header = http.Header{acceptPatch: {patchType}} // RFC 5789, section 2.2
-	}
-	return err
-}
-
-// requireType accepts one of the given types in UTF-8, which is the only encoding that JSON has between systems (RFC 8259,
-// section 8.1) and the one that CSV has here.
-func requireType(h http.Header, wanted ...string) (mediaType string, err error) {
-	unsupported := func(format string, args ...any) error {
-		return &apiError{kind: kindUnsupportedMediaType, detail: fmt.Sprintf(format, args...)}
-	}
-	types := strings.Join(wanted, " or ")
-	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return "", unsupported("The request body must not be compressed, Content-Encoding is %q.", coding)
-	}
-	values := h.Values("Content-Type")
-	if len(values) != 1 {
-		return "", unsupported("The request must have one Content-Type: %s.", types)
-	}
-	mediaType, params, err := mime.ParseMediaType(values[0])
-	if err != nil || !slices.Contains(wanted, mediaType) {
-		return "", unsupported("The request body must be %s, Content-Type is %q.", types, values[0])
-	}
-	for name, value := range params {
-		switch {
-		case name == "charset" && strings.EqualFold(value, "utf-8"):
-		case name == "header" && strings.EqualFold(value, "present") && mediaType == csvType: // RFC 4180, section 3
-		default:
-			return "", unsupported("The only parameter that Content-Type may have is charset=utf-8, it has %s=%q.", name, value)
-		}
-	}
-	return mediaType, nil
-}
-
 // draftReader reads a book.Draft from JSON token by token. encoding/json would take the last of repeated members, match
 // names in any case and replace bytes that are not UTF-8, all in silence.
 type draftReader struct {
-	body   []byte
-	patch  bool // null is allowed everywhere: it removes a member
-	dec    *json.Decoder
-	errors []fieldError
+	body     []byte
+	patch    bool // null is allowed everywhere: it removes a member
+	dec      *json.Decoder
+	mistakes []problem.Field
 }
 
 // draftMember is a member that a client may send.
@@ -168,29 +72,29 @@ var draftMembers = map[string]draftMember{
 // back what they have read.
 var readOnlyMembers = []string{"id", "version", "created_at", "updated_at"}
 
-// decodeDraft reads one JSON object. Its error is a 400: either the first place where the text is not JSON, or every
+// DecodeDraft reads one JSON object. Its error is a 400: either the first place where the text is not JSON, or every
 // member that is unknown, repeated or of a wrong type.
-func decodeDraft(body []byte) (book.Draft, error) {
+func DecodeDraft(body []byte) (book.Draft, error) {
 	d := &draftReader{body: body}
 	draft, _, err := d.decode()
 	return draft, err
 }
 
-// draftPatch is a merge patch for a book (RFC 7396).
-type draftPatch struct {
+// Patch is a merge patch for a book (RFC 7396).
+type Patch struct {
 	members map[string]bool // that the patch names
 	values  book.Draft      // of those members; one that is null has its zero value
 }
 
-// decodePatch is as strict as decodeDraft. RFC 7396 would add members that a book does not have, which would not be kept.
-func decodePatch(body []byte) (draftPatch, error) {
+// DecodePatch is as strict as DecodeDraft. RFC 7396 would add members that a book does not have, which would not be kept.
+func DecodePatch(body []byte) (Patch, error) {
 	d := &draftReader{body: body, patch: true}
 	values, members, err := d.decode()
-	return draftPatch{members: members, values: values}, err
+	return Patch{members: members, values: values}, err
 }
 
-// apply returns d with the members that the patch names.
-func (p draftPatch) apply(d book.Draft) book.Draft {
+// Apply returns d with the members that the patch names.
+func (p Patch) Apply(d book.Draft) book.Draft {
 	for name := range p.members {
 		draftMembers[name].copy(&d, &p.values)
 	}
@@ -213,9 +117,9 @@ func (d *draftReader) decode() (draft book.Draft, members map[string]bool, err e
 		return book.Draft{}, nil, malformed(
 			fmt.Sprintf("The request body must end after one JSON object; there is more from byte %d on.", end))
 	}
-	if len(d.errors) > 0 {
-		return book.Draft{}, nil, &apiError{
-			kind: kindMalformedBody, detail: "The request body is not a book: see the members listed.", errors: d.errors,
+	if len(d.mistakes) > 0 {
+		return book.Draft{}, nil, &problem.Error{
+			Kind: problem.MalformedBody, Detail: "The request body is not a book: see the members listed.", Fields: d.mistakes,
 		}
 	}
 	return draft, members, nil
@@ -223,7 +127,7 @@ func (d *draftReader) decode() (draft book.Draft, members map[string]bool, err e
 
 // malformed is for a body that cannot be read any further.
 func malformed(detail string) error {
-	return &apiError{kind: kindMalformedBody, detail: detail}
+	return &problem.Error{Kind: problem.MalformedBody, Detail: detail}
 }
 
 // invalidUTF8 returns the index of the first byte that is not UTF-8, or -1.
@@ -240,8 +144,8 @@ func invalidUTF8(body []byte) int {
 
 // mistake notes a member that is wrong in a body that can be read on, so that one answer names them all.
 func (d *draftReader) mistake(pointer, format string, args ...any) {
-	if len(d.errors) < maxMistakes {
-		d.errors = append(d.errors, fieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	if len(d.mistakes) < maxMistakes {
+		d.mistakes = append(d.mistakes, problem.Field{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
 }
 

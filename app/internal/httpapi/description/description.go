@@ -1,4 +1,5 @@
-package httpapi
+// Package description serves the description of the API, and the page that shows it.
+package description
 
 import (
 	"bytes"
@@ -10,13 +11,19 @@ import (
 	"strings"
 
 	"github.com/swaggest/swgui/v5/static"
+
+	"bookshelf/app/internal/httpapi/etag"
+	"bookshelf/app/internal/httpapi/exchange"
+	"bookshelf/app/internal/httpapi/media"
+	"bookshelf/app/internal/httpapi/problem"
+	"bookshelf/app/internal/httpapi/query"
 )
 
 // The description of the API, for machines, and the page that shows it to people. The viewer is Swagger UI as its
 // module embeds it; the page and what starts the viewer are ours, since that module's own page has its script in line.
 var (
 	//go:embed openapi.yaml
-	openAPI []byte
+	document []byte
 	//go:embed docs/index.html
 	docsPage []byte
 	//go:embed docs/start.js
@@ -33,12 +40,12 @@ type file struct {
 	contentType string
 	body        []byte
 	compressed  bool // with gzip
-	tag         entityTag
+	tag         etag.Tag
 }
 
 func newFile(contentType string, body []byte) file {
 	// The tag is weak, so it holds for both codings of a file that is compressed.
-	return file{contentType: contentType, body: body, tag: contentTag(body)}
+	return file{contentType: contentType, body: body, tag: etag.OfContent(body)}
 }
 
 // viewerFile is a file of the viewer's module. It panics when there is none: which there are is known when this is
@@ -64,19 +71,19 @@ func docsFiles() map[string]file {
 	}
 }
 
-// handleDescription answers 200 with the description of the API, or 304, 400.
-func (a *API) handleDescription() http.Handler {
-	description := newFile("application/yaml", openAPI) // RFC 9512
-	return a.handle(description.serve)
+// Serve answers 200 with the description of the API, or 304, 400.
+func Serve() http.Handler {
+	description := newFile("application/yaml", document) // RFC 9512
+	return exchange.Handle(description.serve)
 }
 
-// handleDocs answers 200 with the page or a part of it, or 304, 400, 404.
-func (a *API) handleDocs() http.Handler {
+// ServePage answers 200 with the page, or with the part of it that the path value "file" names, or 304, 400, 404.
+func ServePage() http.Handler {
 	files := docsFiles()
-	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+	return exchange.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		f, ok := files[r.PathValue("file")]
 		if !ok {
-			return errNoSuchResource
+			return problem.ErrNoSuchResource
 		}
 		w.Header().Set("Content-Security-Policy", docsPolicy)
 		return f.serve(w, r)
@@ -85,21 +92,21 @@ func (a *API) handleDocs() http.Handler {
 
 // serve sends the file, unless the client has it.
 func (f file) serve(w http.ResponseWriter, r *http.Request) error {
-	if err := refuseParameters(r.URL.RawQuery); err != nil {
+	if err := query.Refuse(r.URL.RawQuery); err != nil {
 		return err
 	}
-	known, err := readTags(r.Header, "If-None-Match")
+	known, err := etag.Known(r.Header, f.tag)
 	if err != nil {
 		return err
 	}
 	h := w.Header()
 	h.Set("ETag", f.tag.String())
-	h.Set("Cache-Control", revalidate)
+	h.Set("Cache-Control", etag.Revalidate)
 	if f.compressed {
 		h.Add("Vary", "Accept-Encoding")
 	}
 	switch {
-	case known != nil && known.has(f.tag, false):
+	case known:
 		w.WriteHeader(http.StatusNotModified)
 	case f.compressed && !acceptsGzip(r.Header):
 		return f.expand(w)
@@ -107,7 +114,7 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) error {
 		if f.compressed {
 			h.Set("Content-Encoding", "gzip")
 		}
-		send(w, http.StatusOK, f.contentType, f.body)
+		exchange.Send(w, http.StatusOK, f.contentType, f.body)
 	}
 	return nil
 }
@@ -129,7 +136,7 @@ func (f file) expand(w http.ResponseWriter) error {
 func acceptsGzip(h http.Header) bool {
 	for element := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
 		if coding, params, err := mime.ParseMediaType(element); err == nil && coding == "gzip" {
-			return quality(params["q"]) > 0
+			return media.Quality(params["q"]) > 0
 		}
 	}
 	return false
