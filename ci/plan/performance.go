@@ -64,7 +64,7 @@ func (c Comparison) NextLoad(this, other LoadTarget) LoadPlan {
 		First: c.rounds(), Rates: c.Rates,
 	}
 	if c.Quick {
-		p.Operations, p.Books, p.Rounds, p.Seconds = []string{"get", "create"}, 200, quickRounds, 0.2
+		p.Operations, p.Books, p.Rounds, p.Seconds = []string{"get", "create"}, 200, quickRounds, 0.1
 	}
 	return p
 }
@@ -278,7 +278,7 @@ func (j Judgement) Err() error {
 // Table writes the ratios for a terminal or, as Markdown, for a summary.
 func (j Judgement) Table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## Performance: %s\n\n%s against the last release's %s, %d rounds in turns. Above 1 is faster; worse is an interval below %g.\n\n",
+	fmt.Fprintf(&b, "## Performance: %s\n\n%s against the last release's %s, %d rounds in turns. Above 1 is faster; worse is below %g with certainty.\n\n",
 		j.Outcome, j.This.Image, j.Last.Image, j.rounds(), WorseBelow)
 	fmt.Fprintf(&b, "| operation | of | ratio | %g %% interval | |\n|---|---|---|---|---|\n", 100*Confidence)
 	for _, r := range j.Ratios {
