@@ -27,7 +27,8 @@ func metric(t *testing.T, p *process, name string) string {
 // await waits until a metric has a value.
 func await(t *testing.T, p *process, name, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); metric(t, p, name) != want; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); metric(t, p, name) != want; {
+		time.Sleep(time.Millisecond) //nolint:forbidigo // between two looks
 		if time.Now().After(deadline) {
 			t.Fatalf("%s is %s, want %s", name, metric(t, p, name), want)
 		}

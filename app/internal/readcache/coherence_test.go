@@ -145,7 +145,7 @@ func (c *coherence) follow() (stop func()) {
 	}
 	for _, i := range c.instances {
 		for !i.cache.Stats().Following {
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) //nolint:forbidigo // between two looks; the test's context is the deadline
 			if c.t.Context().Err() != nil {
 				c.t.Fatal("an instance does not hear of changes")
 			}
@@ -225,7 +225,7 @@ func (c *coherence) importOne(ctx context.Context, n int, id int64, d book.Draft
 	if err != nil {
 		return err
 	}
-	defer i.Rollback(ctx) //nolint:errcheck // of no interest here
+	defer i.Rollback(ctx)
 	if err := i.Stage(ctx, []postgres.ImportRow{{Line: 1, Draft: d}}); err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func TestThreeInstancesStayCoherentWhileTheirListenersAreKilled(t *testing.T) {
 					t.Errorf("change through instance %d: %v", n, err)
 				}
 				writes[n]++
-				time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
+				time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond) //nolint:forbidigo // the rhythm of the load
 			}
 		})
 	}
@@ -313,7 +313,7 @@ func (c *coherence) witness(ctx context.Context) {
 		c.mu.Lock()
 		c.lag = slices.Max(last[:])
 		c.mu.Unlock()
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the rhythm of the samples
 	}
 }
 
@@ -331,7 +331,7 @@ func (c *coherence) killListeners(ctx context.Context) (kills int) {
 			return kills
 		}
 		kills += int(tag.RowsAffected())
-		time.Sleep(time.Duration(100+rand.IntN(400)) * time.Millisecond)
+		time.Sleep(time.Duration(100+rand.IntN(400)) * time.Millisecond) //nolint:forbidigo // the rhythm of the faults
 	}
 	return kills
 }
@@ -358,7 +358,7 @@ func (c *coherence) changeAllByHand(ctx context.Context) (changes int) {
 				changes++
 			}
 		}
-		time.Sleep(time.Duration(100+rand.IntN(300)) * time.Millisecond)
+		time.Sleep(time.Duration(100+rand.IntN(300)) * time.Millisecond) //nolint:forbidigo // the rhythm of the faults
 	}
 	return changes
 }
