@@ -21,7 +21,7 @@ type operation struct {
 	sql    string // a script for pgbench; $books is the number of books; "" when cached
 }
 
-// columns are those of app/internal/postgres.
+// columns are those of app/internal/postgres/bookrow.
 const columns = `id, title, authors, isbn13, published_year, language, description, version, created_at, updated_at`
 
 // query is what a search for one of the words becomes.

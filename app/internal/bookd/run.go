@@ -15,6 +15,8 @@ import (
 	"bookshelf/app/internal/buildinfo"
 	"bookshelf/app/internal/config"
 	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/postgres/database"
+	"bookshelf/app/internal/postgres/schema"
 	"bookshelf/app/internal/telemetry"
 	"bookshelf/app/internal/tokenctl"
 )
@@ -165,7 +167,7 @@ func (p program) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, databaseOptions(cfg.Database, "bookd migrate"), telemetry.NewLogger(p.stdout, cfg.LogLevel))
+	return schema.Migrate(ctx, databaseOptions(cfg.Database, "bookd migrate"), telemetry.NewLogger(p.stdout, cfg.LogLevel))
 }
 
 // tokens reads the configuration only when the command line is right.
@@ -175,7 +177,7 @@ func (p program) tokens(ctx context.Context, args []string) error {
 		if err != nil {
 			return nil, err
 		}
-		return postgres.Open(ctx, databaseOptions(cfg.Database, "bookd token"))
+		return postgres.Open(ctx, postgres.Options{Options: databaseOptions(cfg.Database, "bookd token")})
 	}
 	return tokenctl.Command(ctx, args, open, time.Now(), p.stdout, p.stderr)
 }
@@ -187,14 +189,14 @@ func (p program) importBooks(ctx context.Context, args []string) error {
 		if err != nil {
 			return nil, err
 		}
-		return postgres.Open(ctx, databaseOptions(cfg.Database, "bookd import"))
+		return postgres.Open(ctx, postgres.Options{Options: databaseOptions(cfg.Database, "bookd import")})
 	}
 	return bookimport.Command(ctx, args, open, p.stdin, p.stdout, p.stderr)
 }
 
 // databaseOptions translates; application is the name that PostgreSQL shows for the connections.
-func databaseOptions(c config.Database, application string) postgres.Options {
-	return postgres.Options{
+func databaseOptions(c config.Database, application string) database.Options {
+	return database.Options{
 		Host:            c.Host,
 		Port:            uint16(c.Port), // config has checked the range
 		Name:            c.Name,

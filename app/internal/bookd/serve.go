@@ -39,7 +39,7 @@ func (p program) serve(ctx context.Context) error {
 		return err
 	}
 	logger := telemetry.NewLogger(p.stdout, cfg.LogLevel)
-	options := databaseOptions(cfg.Database, "bookd serve")
+	options := postgres.Options{Options: databaseOptions(cfg.Database, "bookd serve")}
 	options.StatementTimeout = cfg.HTTP.RequestTimeout + statementReserve
 	metrics := telemetry.NewMetrics(buildinfo.Get())
 	options.ObserveRead = metrics.LookedUp

@@ -17,7 +17,7 @@ import (
 
 	"bookshelf/app/client"
 	"bookshelf/app/internal/config"
-	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/postgres/database"
 	"bookshelf/app/internal/postgres/pgtest"
 )
 
@@ -33,7 +33,7 @@ func (e environ) lookup(name string) (string, bool) {
 }
 
 // databaseEnviron writes opts as the variables that name it, with the password in a file.
-func databaseEnviron(t *testing.T, opts postgres.Options) environ {
+func databaseEnviron(t *testing.T, opts database.Options) environ {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(opts.Password+"\n"), 0o600); err != nil {

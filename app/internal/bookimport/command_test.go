@@ -28,7 +28,9 @@ func noDatabase(t *testing.T) func(context.Context) (*postgres.Store, error) {
 
 // opener opens a new store at every call, because the command closes it.
 func opener(d *pgtest.Database) func(context.Context) (*postgres.Store, error) {
-	return func(ctx context.Context) (*postgres.Store, error) { return postgres.Open(ctx, d.App) }
+	return func(ctx context.Context) (*postgres.Store, error) {
+		return postgres.Open(ctx, postgres.Options{Options: d.App})
+	}
 }
 
 func writeFile(t *testing.T, name, content string) string {

@@ -4,7 +4,7 @@ import (
 	"os"
 	"strings"
 
-	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/postgres/database"
 )
 
 // login reads who logs in to the database: DB_LOGIN_FILE alone, or DB_USER with or without a password.
@@ -25,7 +25,7 @@ func (b *binder) login(c *Database) {
 	}
 	if path == "" {
 		b.problem("%s: is set but empty", name)
-	} else if err := postgres.CheckLogin(path); err != nil {
+	} else if err := database.CheckLogin(path); err != nil {
 		b.problem("%s: %w", name, err)
 	}
 	c.LoginFile = path

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"slices"
@@ -18,7 +19,9 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/postgres/database"
 	"bookshelf/app/internal/postgres/pgtest"
+	"bookshelf/app/internal/postgres/schema"
 )
 
 // told is a postgres.Changes that writes down what it is told.
@@ -95,11 +98,10 @@ func (h *told) take(t *testing.T, conn *pgx.Conn, marker int64) []string {
 }
 
 // follow follows changes with opts until the test ends or stop is called; log is what was logged.
-func follow(t *testing.T, opts postgres.Options) (store *postgres.Store, h *told, log func() string, stop func()) {
+func follow(t *testing.T, opts database.Options) (store *postgres.Store, h *told, log func() string, stop func()) {
 	t.Helper()
 	h = &told{}
-	opts.Changes = h
-	store, err := postgres.Open(t.Context(), opts)
+	store, err := postgres.Open(t.Context(), postgres.Options{Options: opts, Changes: h})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +220,7 @@ func TestEveryChangeOfAStoredBookIsToldOf(t *testing.T) {
 func TestAStoreTellsOfItsOwnChangesAroundThem(t *testing.T) {
 	t.Parallel()
 	h := &told{}
-	opts := pgtest.New(t).App
+	opts := postgres.Options{Options: pgtest.New(t).App}
 	opts.Changes = h
 	s, err := postgres.Open(t.Context(), opts)
 	if err != nil {
@@ -375,7 +377,7 @@ type silence struct {
 	quiet chan struct{} // closed: nothing passes any more
 }
 
-func newSilence(t *testing.T, opts postgres.Options) *silence {
+func newSilence(t *testing.T, opts database.Options) *silence {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -437,11 +439,15 @@ func TestAConnectionThatFallsSilentIsNotTrusted(t *testing.T) {
 func TestFollowingASchemaThatIsTooOldSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Empty(t)
-	if err := postgres.MigrateTo(t.Context(), d.Owner, 6); err != nil {
+	if err := schema.To(t.Context(), d.Owner, 6, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	store, h, log, _ := follow(t, d.App)
-	const want = "the database schema has version 6, this program needs 8: run the migrate command"
+	migrations, err := fs.Glob(schema.Files(), "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("the database schema has version 6, this program needs %d: run the migrate command", len(migrations))
 	eventually(t, "the log says so", func() bool { return strings.Contains(log(), want) })
 	if err := store.Ready(t.Context()); err == nil || err.Error() != want {
 		t.Errorf("readiness: %v", err)
@@ -449,7 +455,7 @@ func TestFollowingASchemaThatIsTooOldSaysWhatToDo(t *testing.T) {
 	if isFollowing(h)() {
 		t.Error("changes are said to be followed")
 	}
-	if err := postgres.Migrate(t.Context(), d.Owner, slog.New(slog.DiscardHandler)); err != nil {
+	if err := schema.Migrate(t.Context(), d.Owner, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "changes are followed after the migration, without a restart", isFollowing(h))

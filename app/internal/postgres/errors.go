@@ -8,13 +8,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/postgres/database"
 )
 
 // SQLSTATE codes (PostgreSQL manual, appendix A).
 const (
 	codeUniqueViolation = "23505"
 	codeCheckViolation  = "23514"
-	codeUndefinedTable  = "42P01"
 )
 
 const isbnKey = "books_isbn13_key"
@@ -35,16 +35,6 @@ var checks = map[string]book.Violation{
 	"books_description_control":  {Pointer: "/description", Detail: "must not contain control characters"},
 }
 
-// SchemaError says that the database's migrations are not those that this program needs.
-type SchemaError struct {
-	Have, Want int64 // version numbers; Have is 0 for a database that was never migrated
-}
-
-// Error tells what to do about it.
-func (e *SchemaError) Error() string {
-	return fmt.Sprintf("the database schema has version %d, this program needs %d: run the migrate command", e.Have, e.Want)
-}
-
 // bookError turns PostgreSQL's errors into those of package book where a client caused them or may try again, and prefixes
 // all others with the operation. isbn is the one the statement tried to store.
 func bookError(operation string, err error, isbn string) error {
@@ -61,7 +51,7 @@ func bookError(operation string, err error, isbn string) error {
 			return &book.InvalidError{Violations: []book.Violation{violation}}
 		}
 	}
-	if unavailable(err) {
+	if database.Unavailable(err) {
 		return fmt.Errorf("%s: %w: %w", operation, book.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)

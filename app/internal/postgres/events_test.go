@@ -160,7 +160,7 @@ func TestPatchesAndRepeatableCreationsAreRecordedToo(t *testing.T) {
 func TestTheActorDoesNotOutliveItsChange(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	opts := d.App
+	opts := postgres.Options{Options: d.App}
 	opts.MaxConns = 1
 	s, err := postgres.Open(t.Context(), opts)
 	if err != nil {

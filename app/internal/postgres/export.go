@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/postgres/bookrow"
 )
 
 // Export calls yield with every book, in the order of their IDs, as they all are at one moment: the rows of a single
@@ -24,13 +25,13 @@ func (s *Store) Export(ctx context.Context, yield func(book.Book) error) error {
 	if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
 		return bookError("begin export", err, "")
 	}
-	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM books ORDER BY id`)
+	rows, err := tx.Query(ctx, `SELECT `+bookrow.Columns+` FROM books ORDER BY id`)
 	if err != nil {
 		return bookError("export books", err, "")
 	}
 	defer rows.Close()
 	for rows.Next() {
-		b, err := scanBook(rows)
+		b, err := bookrow.Scan(rows)
 		if err != nil {
 			return bookError("export books", err, "")
 		}

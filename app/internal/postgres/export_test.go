@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/pressly/goose/v3"
 )
 
 // ListStatement lets a test ask the planner about the statements of List.
@@ -13,14 +11,6 @@ var ListStatement = listStatement
 
 // MatchWithoutISBN compares staged rows with stored books by more than a unique key.
 const MatchWithoutISBN = matchWithoutISBN
-
-// MigrateTo brings the schema of an older version about.
-func MigrateTo(ctx context.Context, opts Options, version int64) error {
-	return withProvider(ctx, opts, func(_ *pgxpool.Pool, provider *goose.Provider) error {
-		_, err := provider.UpTo(ctx, version)
-		return err
-	})
-}
 
 // Plan returns the lines of the planner's answer to a statement of the import.
 func (i *Import) Plan(ctx context.Context, sql string) ([]string, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/postgres/bookrow"
 )
 
 // Stand-ins for a missing year that sort after every year there can be, up or down. The indices are on the same
@@ -62,15 +63,15 @@ type listed struct {
 
 // scanListed reads a row of columns and the rank.
 func scanListed(row pgx.CollectableRow) (listed, error) {
-	b, err := scanBook(row)
+	b, err := bookrow.Scan(row)
 	if err != nil {
 		return listed{}, err
 	}
 	raw := row.RawValues()
-	if n := len(raw) - 1; n != len(columnOIDs) || len(raw[n]) != 4 || row.FieldDescriptions()[n].DataTypeOID != pgtype.Float4OID {
+	if n := len(raw) - 1; n != bookrow.Width || len(raw[n]) != 4 || row.FieldDescriptions()[n].DataTypeOID != pgtype.Float4OID {
 		return listed{}, errors.New("the row of a list does not end with its rank")
 	}
-	rank := math.Float32frombits(binary.BigEndian.Uint32(raw[len(columnOIDs)]))
+	rank := math.Float32frombits(binary.BigEndian.Uint32(raw[bookrow.Width]))
 	return listed{Book: b, rank: rank}, nil
 }
 
@@ -115,7 +116,7 @@ func listStatement(q book.Query) (string, []any) {
 	s := statement{rank: "0::real"}
 	s.filter(q)
 	order := s.order(q)
-	sql := "SELECT " + columns + ", " + s.rank + " AS rank FROM books"
+	sql := "SELECT " + bookrow.Columns + ", " + s.rank + " AS rank FROM books"
 	if len(s.conditions) > 0 {
 		sql += " WHERE " + strings.Join(s.conditions, " AND ")
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/postgres/database"
 	"bookshelf/app/internal/postgres/pgtest"
 )
 
@@ -22,7 +22,7 @@ import (
 type logins struct {
 	d    *pgtest.Database
 	file string
-	opts postgres.Options
+	opts database.Options
 	// look is whom the server tells who is connected.
 	look *pgx.Conn
 }
@@ -55,7 +55,7 @@ func (l logins) use(t *testing.T, role string) {
 // open opens a store with the login of the file, and closes it when the test ends.
 func (l logins) open(t *testing.T) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), l.opts)
+	s, err := postgres.Open(t.Context(), postgres.Options{Options: l.opts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,26 +186,6 @@ func TestALoginFileThatCannotBeReadLeavesTheConnectionsThatThereAre(t *testing.T
 	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); {
 		if err := s.Ready(t.Context()); err != nil {
 			t.Fatalf("without the file: %v", err)
-		}
-	}
-}
-
-func TestALoginFileMustHaveTwoLines(t *testing.T) {
-	t.Parallel()
-	for content, good := range map[string]bool{
-		"user\nsecret\n": true, "user\r\nsecret\r\n": true, "user\nsecret": true, "user\n a:b \n": true,
-		"": false, "user": false, "user\n": false, "\nsecret\n": false, "user\nsecret\nmore\n": false,
-	} {
-		file := filepath.Join(t.TempDir(), "login")
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err := postgres.CheckLogin(file)
-		if (err == nil) != good {
-			t.Errorf("%q: %v", content, err)
-		}
-		if err != nil && (!strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "secret")) {
-			t.Errorf("%q: the error %q must name the file, and nothing in it", content, err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/postgres/bookrow"
 )
 
 // maxBatch bounds one statement's answer, and with it how long the first of those who wait for it does.
@@ -200,14 +201,14 @@ func newReads(pool *pgxpool.Pool, observed func(int)) *reads {
 			if err != nil {
 				return book.Book{}, err
 			}
-			return pgx.CollectExactlyOneRow(rows, scanBook)
+			return pgx.CollectExactlyOneRow(rows, bookrow.Scan)
 		},
 		many: func(ctx context.Context, ids []int64) ([]book.Book, error) {
 			rows, err := pool.Query(ctx, selectBook+`ANY ($1)`, ids)
 			if err != nil {
 				return nil, err
 			}
-			return pgx.CollectRows(rows, scanBook)
+			return pgx.CollectRows(rows, bookrow.Scan)
 		},
 		places:   min(int(pool.Config().MaxConns), max(2, runtime.GOMAXPROCS(0))),
 		observed: observed,

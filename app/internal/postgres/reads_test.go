@@ -51,7 +51,7 @@ type shelf struct {
 func newShelf(t *testing.T, books int) *shelf {
 	t.Helper()
 	s := &shelf{database: pgtest.New(t)}
-	opts := s.database.App
+	opts := postgres.Options{Options: s.database.App}
 	opts.ObserveRead = s.seen.add
 	store, err := postgres.Open(t.Context(), opts)
 	if err != nil {

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/postgres"
 	"bookshelf/app/internal/postgres/pgtest"
+	"bookshelf/app/internal/postgres/schema"
 )
 
 // search returns the titles that q finds, best first, read in pages of one.
@@ -168,7 +170,7 @@ func TestPagesAreStableUnderConcurrentChanges(t *testing.T) {
 		orders[name] = book.Query{Sort: sort}
 	}
 	d := pgtest.New(t)
-	opts := d.App
+	opts := postgres.Options{Options: d.App}
 	opts.MaxConns = 12
 	s, err := postgres.Open(t.Context(), opts)
 	if err != nil {
@@ -289,7 +291,7 @@ func TestBooksFromBeforeTheSearchAreFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := pgtest.Empty(t)
-			if err := postgres.MigrateTo(t.Context(), d.Owner, 3); err != nil {
+			if err := schema.To(t.Context(), d.Owner, 3, quiet); err != nil {
 				t.Fatal(err)
 			}
 			// More than a batch, and with a gap in the IDs.
@@ -298,7 +300,7 @@ func TestBooksFromBeforeTheSearchAreFound(t *testing.T) {
 			for _, sql := range before {
 				exec(t, d, d.Owner, sql)
 			}
-			if err := postgres.Migrate(t.Context(), d.Owner, quiet); err != nil {
+			if err := schema.Migrate(t.Context(), d.Owner, quiet); err != nil {
 				t.Fatal(err)
 			}
 			s := d.Store(t)
@@ -321,3 +323,5 @@ func TestBooksFromBeforeTheSearchAreFound(t *testing.T) {
 		})
 	}
 }
+
+var quiet = slog.New(slog.DiscardHandler)

@@ -1,50 +1,53 @@
+// Package postgres keeps books in PostgreSQL 15 or later: the store that serves them, and the staging of imports. All SQL
+// of the service is here and in the packages within, and only here are PostgreSQL's errors turned into those of
+// package book.
 package postgres
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bookshelf/app/internal/book"
+	"bookshelf/app/internal/postgres/bookrow"
+	"bookshelf/app/internal/postgres/database"
+	"bookshelf/app/internal/postgres/schema"
 )
+
+// Options say how to connect, and who is told of what the store does.
+type Options struct {
+	database.Options
+
+	// ObserveRead is called for each statement that looks books up by ID, with the number of look-ups that it answers. It
+	// is called by several goroutines at once. nil: nobody wants to know.
+	ObserveRead func(size int)
+
+	// Changes is told of the changes that this store makes, and by Follow of all others. nil: nobody wants to know.
+	Changes Changes
+}
 
 // Store keeps books. Its methods may be called at the same time.
 type Store struct {
 	opts  Options
-	pool  *pgxpool.Pool
+	pool  *database.Pool
 	reads *reads
-	// stopFollowing ends the watch over the login's files.
-	stopFollowing func()
 }
 
 // Open prepares a store with the login of opts. It does not wait for the server: the service may start before its
 // database, and Ready tells when it is there.
 func Open(ctx context.Context, opts Options) (*Store, error) {
-	// Before there is a connection: none can be of an earlier login. Where it cannot be read yet, there is none to follow.
-	first, _ := opts.login()
-	pool, err := opts.pool(ctx)
+	pool, err := database.Open(ctx, opts.Options)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{opts: opts, pool: pool, reads: newReads(pool, opts.ObserveRead), stopFollowing: func() {}}
-	if opts.inFiles() {
-		done := make(chan struct{})
-		s.stopFollowing = sync.OnceFunc(func() { close(done) })
-		go opts.followLogin(pool, first, done)
-	}
-	return s, nil
+	return &Store{opts: opts, pool: pool, reads: newReads(pool.Pool, opts.ObserveRead)}, nil
 }
 
 // Close waits for the connections in use and closes all.
-func (s *Store) Close() {
-	s.stopFollowing()
-	s.pool.Close()
-}
+func (s *Store) Close() { s.pool.Close() }
 
 // Pool returns a snapshot of the connection pool's counters.
 func (s *Store) Pool() *pgxpool.Stat { return s.pool.Stat() }
@@ -125,8 +128,8 @@ const updateBook = `
 func updateArguments(id int64, d book.Draft) []any { return append([]any{id}, insertArguments(d)...) }
 
 const (
-	selectBook = `SELECT ` + columns + ` FROM books WHERE id = ` // and which
-	returning  = ` RETURNING ` + columns
+	selectBook = `SELECT ` + bookrow.Columns + ` FROM books WHERE id = ` // and which
+	returning  = ` RETURNING ` + bookrow.Columns
 )
 
 // Condition and change are one statement: whoever changes the book meanwhile is waited for, and then the condition is judged
@@ -159,7 +162,7 @@ func (s *Store) change(ctx context.Context, operation, isbn, sql string, args ..
 	err := s.write(ctx, sql, args, func(results pgx.BatchResults) error {
 		rows, err := results.Query()
 		if err == nil {
-			b, err = pgx.CollectExactlyOneRow(rows, scanBook)
+			b, err = pgx.CollectExactlyOneRow(rows, bookrow.Scan)
 		}
 		return err
 	})
@@ -217,7 +220,7 @@ func one(ctx context.Context, on querier, operation, isbn, sql string, args ...a
 	if err != nil {
 		return book.Book{}, bookError(operation, err, isbn)
 	}
-	b, err := pgx.CollectExactlyOneRow(rows, scanBook)
+	b, err := pgx.CollectExactlyOneRow(rows, bookrow.Scan)
 	if err != nil {
 		return book.Book{}, bookError(operation, err, isbn)
 	}
@@ -228,29 +231,12 @@ func one(ctx context.Context, on querier, operation, isbn, sql string, args ...a
 func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
 
 // Ready returns nil when the server answers and its schema has at least the version that this program needs. A newer one
-// is fine, because migrations only expand: that is what lets a release be taken back. It returns a *SchemaError when the
+// is fine, because migrations only expand: that is what lets a release be taken back. It returns a *schema.Error when the
 // schema is older.
 func (s *Store) Ready(ctx context.Context) error {
-	want, err := SchemaVersion()
-	if err != nil {
+	err := schema.Check(ctx, s.pool.Pool)
+	if _, older := errors.AsType[*schema.Error](err); err == nil || older {
 		return err
 	}
-	have, err := schemaVersion(ctx, s.pool)
-	if err != nil {
-		return bookError("check readiness", err, "")
-	}
-	if have < want {
-		return &SchemaError{Have: have, Want: want}
-	}
-	return nil
-}
-
-// schemaVersion returns the latest migration in the database, 0 when none has run.
-func schemaVersion(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
-	var version int64
-	err := pool.QueryRow(ctx, `SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM goose_db_version`).Scan(&version)
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == codeUndefinedTable {
-		return 0, nil
-	}
-	return version, err
+	return bookError("check readiness", err, "")
 }

@@ -17,7 +17,9 @@ import (
 
 	"bookshelf/app/internal/book"
 	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/postgres/database"
 	"bookshelf/app/internal/postgres/pgtest"
+	"bookshelf/app/internal/postgres/schema"
 )
 
 // ignoreTimes compares books without the two values that the server's clock decides.
@@ -165,18 +167,21 @@ func TestReadySaysWhatIsMissing(t *testing.T) {
 	})
 	t.Run("a database without migrations is not", func(t *testing.T) {
 		t.Parallel()
-		want, err := postgres.SchemaVersion()
+		files, err := fs.Glob(schema.Files(), "*.sql")
 		if err != nil {
 			t.Fatal(err)
 		}
-		var schema *postgres.SchemaError
-		if err := pgtest.Empty(t).Store(t).Ready(t.Context()); !errors.As(err, &schema) || schema.Have != 0 || schema.Want != want {
-			t.Errorf("ready: %v, want a SchemaError from 0 to %d", err, want)
+		want := int64(len(files))
+		var older *schema.Error
+		if err := pgtest.Empty(t).Store(t).Ready(t.Context()); !errors.As(err, &older) || older.Have != 0 || older.Want != want {
+			t.Errorf("ready: %v, want a schema.Error from 0 to %d", err, want)
 		}
 	})
 	t.Run("a server that does not answer is an error", func(t *testing.T) {
 		t.Parallel()
-		s, err := postgres.Open(t.Context(), postgres.Options{Host: t.TempDir(), Port: 5432, Name: "books", User: "app"})
+		s, err := postgres.Open(t.Context(), postgres.Options{
+			Options: database.Options{Host: t.TempDir(), Port: 5432, Name: "books", User: "app"},
+		})
 		if err != nil {
 			t.Fatalf("open waits for the server: %v", err)
 		}
@@ -198,7 +203,7 @@ func TestPasswordFileIsReadAtEveryNewConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := postgres.Open(t.Context(), opts)
+	s, err := postgres.Open(t.Context(), postgres.Options{Options: opts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,27 +225,27 @@ func TestPasswordFileIsReadAtEveryNewConnection(t *testing.T) {
 func TestOpenRefusesOptionsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		opts postgres.Options
+		opts database.Options
 		want []string
 	}{
-		"nothing is set": {postgres.Options{}, []string{"host", "name", "user", "port"}},
+		"nothing is set": {database.Options{}, []string{"host", "name", "user", "port"}},
 		"two passwords": {
-			postgres.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", PasswordFile: "f"}, []string{"both set"},
+			database.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", PasswordFile: "f"}, []string{"both set"},
 		},
 		"a login beside a user": {
-			postgres.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", LoginFile: "f"}, []string{"in a file"},
+			database.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", LoginFile: "f"}, []string{"in a file"},
 		},
 		"authorities that are not there": {
-			postgres.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", SSLMode: "verify-full", SSLRootCert: "/no/ca.crt"},
+			database.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", SSLMode: "verify-full", SSLRootCert: "/no/ca.crt"},
 			[]string{"/no/ca.crt"},
 		},
 		"an unknown SSL mode": {
-			postgres.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", SSLMode: "maybe"}, []string{"sslmode"},
+			database.Options{Host: "db", Port: 1, Name: "n", User: "u", Password: "hush", SSLMode: "maybe"}, []string{"sslmode"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := postgres.Open(t.Context(), test.opts)
+			_, err := postgres.Open(t.Context(), postgres.Options{Options: test.opts})
 			if err == nil {
 				t.Fatal("opened")
 			}
@@ -265,21 +270,21 @@ func TestOptionsReachTheServerUnaltered(t *testing.T) {
 	quoted := pgx.Identifier{opts.Name}.Sanitize()
 	exec(t, d, d.Superuser, "CREATE DATABASE "+quoted)
 	t.Cleanup(func() { exec(t, d, d.Superuser, "DROP DATABASE "+quoted+" WITH (FORCE)") })
-	err := postgres.Migrate(t.Context(), opts, slog.New(slog.DiscardHandler))
+	err := schema.Migrate(t.Context(), opts, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "there is no role "+pgx.Identifier{opts.Name + "_app"}.Sanitize()) {
 		t.Errorf("migrate: %v, want the error of a database that was reached", err)
 	}
 }
 
 // exec runs one statement with the login of opts.
-func exec(t *testing.T, d *pgtest.Database, opts postgres.Options, sql string, args ...any) {
+func exec(t *testing.T, d *pgtest.Database, opts database.Options, sql string, args ...any) {
 	t.Helper()
 	if err := tryExec(t, d, opts, sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
 
-func tryExec(t *testing.T, d *pgtest.Database, opts postgres.Options, sql string, args ...any) error {
+func tryExec(t *testing.T, d *pgtest.Database, opts database.Options, sql string, args ...any) error {
 	t.Helper()
 	_, err := d.Conn(t, opts).Exec(context.WithoutCancel(t.Context()), sql, args...)
 	return err

@@ -102,7 +102,7 @@ func newCoherence(t *testing.T) *coherence {
 	c := &coherence{t: t, database: pgtest.New(t), acknowledged: &acknowledged{acks: map[int64][]ack{}}}
 	for n := range instances {
 		i := &instance{cache: readcache.New(1 << 20)}
-		opts := c.database.App
+		opts := postgres.Options{Options: c.database.App}
 		opts.Changes = i.cache
 		opts.ApplicationName = fmt.Sprintf("instance %d", n)
 		store, err := postgres.Open(t.Context(), opts)

@@ -129,8 +129,8 @@ func readConditions(h http.Header) (c conditions, err error) {
 	return c, err
 }
 
-// ForChange is the condition under which a book may be changed, which required says there must be: section 13.1.1 compares If-Match strongly, and section
-// 13.1.2 compares If-None-Match weakly.
+// ForChange is the condition under which a book may be changed; required says that there must be one. Section 13.1.1
+// compares If-Match strongly, and section 13.1.2 compares If-None-Match weakly. The error is a 400 or a 428.
 func ForChange(h http.Header, required bool) (book.Condition, error) {
 	c, err := readConditions(h)
 	if err != nil {

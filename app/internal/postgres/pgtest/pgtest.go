@@ -27,6 +27,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookshelf/app/internal/postgres"
+	"bookshelf/app/internal/postgres/database"
+	"bookshelf/app/internal/postgres/schema"
 )
 
 // The logins that own and use the test databases; they belong to the server and are shared by all of them.
@@ -40,9 +42,9 @@ const connectTimeout = 5 * time.Second
 
 // Database is one test's database and the three ways in.
 type Database struct {
-	Owner     postgres.Options // owns the database; runs migrations
-	App       postgres.Options // the serving login, a member of the group role that migrations grant to
-	Superuser postgres.Options
+	Owner     database.Options // owns the database; runs migrations
+	App       database.Options // the serving login, a member of the group role that migrations grant to
+	Superuser database.Options
 }
 
 // New returns a migrated database, which is dropped when the test ends.
@@ -84,7 +86,7 @@ func WithoutGroupRole(t testing.TB) *Database {
 // Store opens a store as the serving login and closes it when the test ends.
 func (d *Database) Store(t testing.TB) *postgres.Store {
 	t.Helper()
-	store, err := postgres.Open(t.Context(), d.App)
+	store, err := postgres.Open(t.Context(), postgres.Options{Options: d.App})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +96,7 @@ func (d *Database) Store(t testing.TB) *postgres.Store {
 
 // Conn connects with one of d's options, for statements that the store does not offer. The connection is closed when the
 // test ends.
-func (d *Database) Conn(t testing.TB, opts postgres.Options) *pgx.Conn {
+func (d *Database) Conn(t testing.TB, opts database.Options) *pgx.Conn {
 	t.Helper()
 	conn, err := dial(context.WithoutCancel(t.Context()), opts) // also for cleanups, when the test's context has ended
 	if err != nil {
@@ -106,7 +108,7 @@ func (d *Database) Conn(t testing.TB, opts postgres.Options) *pgx.Conn {
 
 // server is the PostgreSQL server of the tests.
 type server struct {
-	admin    postgres.Options // the superuser on the maintenance database
+	admin    database.Options // the superuser on the maintenance database
 	password string           // of both roles
 }
 
@@ -140,7 +142,7 @@ var findServer = sync.OnceValues(func() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TEST_DATABASE_URL: %w", err)
 	}
-	admin := postgres.Options{
+	admin := database.Options{
 		Host: cfg.Host, Port: cfg.Port, Name: cfg.Database, User: cfg.User, Password: cfg.Password,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
@@ -157,7 +159,7 @@ var findServer = sync.OnceValues(func() (*server, error) {
 })
 
 // dial connects to a database without the store, whose pool is no part of its interface.
-func dial(ctx context.Context, opts postgres.Options) (*pgx.Conn, error) {
+func dial(ctx context.Context, opts database.Options) (*pgx.Conn, error) {
 	cfg, err := pgx.ParseConfig("sslmode=disable")
 	if err != nil {
 		return nil, err
@@ -167,8 +169,8 @@ func dial(ctx context.Context, opts postgres.Options) (*pgx.Conn, error) {
 }
 
 func (s *server) database(name string) *Database {
-	as := func(user, password string) postgres.Options {
-		return postgres.Options{
+	as := func(user, password string) database.Options {
+		return database.Options{
 			Host: s.admin.Host, Port: s.admin.Port, Name: name, User: user, Password: password, SSLMode: "disable", MaxConns: 4,
 		}
 	}
@@ -276,7 +278,7 @@ func (s *server) makeTemplate(ctx context.Context) (string, error) {
 				return err
 			}
 		}
-		if err := postgres.Migrate(ctx, s.database(name).Owner, slog.New(slog.DiscardHandler)); err != nil {
+		if err := schema.Migrate(ctx, s.database(name).Owner, slog.New(slog.DiscardHandler)); err != nil {
 			return err
 		}
 		_, err = conn.Exec(ctx, "ALTER DATABASE "+name+" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
@@ -302,11 +304,11 @@ func (s *server) locked(ctx context.Context, name string, f func(context.Context
 
 func migrationsHash() (string, error) {
 	h := sha256.New()
-	err := fs.WalkDir(postgres.Migrations(), ".", func(path string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(schema.Files(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := fs.ReadFile(postgres.Migrations(), path)
+		content, err := fs.ReadFile(schema.Files(), path)
 		fmt.Fprintf(h, "%s\x00%d\x00%s", path, len(content), content)
 		return err
 	})

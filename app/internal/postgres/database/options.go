@@ -1,10 +1,7 @@
-// Package postgres keeps books in PostgreSQL 15 or later: the store that serves them, the migrations that make its tables,
-// and the staging of imports. All SQL of the service is here, and only here are PostgreSQL's errors turned into those of
-// package book.
-package postgres
+// Package database is the way to a database: how to log in, a pool of connections, and which errors say that there is none.
+package database
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -30,7 +27,7 @@ type Options struct {
 	// LoginFile holds two lines, the user and its password, and is read like PasswordFile. When either file changes,
 	// connections of the former login end within a second of being idle.
 	LoginFile string
-	// ObserveLogin is called with the user when the pool of a Store goes over to another login. nil: nobody wants to know.
+	// ObserveLogin is called with the user when the pool goes over to another login. nil: nobody wants to know.
 	ObserveLogin func(user string)
 
 	SSLMode         string // as libpq's sslmode: disable, allow, prefer (when ""), require, verify-ca, verify-full
@@ -42,13 +39,6 @@ type Options struct {
 	MaxConnIdleTime  time.Duration // 0: 30 min
 	ConnectTimeout   time.Duration // 0: 5 s; for one attempt to connect
 	StatementTimeout time.Duration // 0: none; the server ends a statement that takes longer
-
-	// ObserveRead is called for each statement that looks books up by ID, with the number of look-ups that it answers. It
-	// is called by several goroutines at once. nil: nobody wants to know.
-	ObserveRead func(size int)
-
-	// Changes is told of the changes that this store makes, and by Follow of all others. nil: nobody wants to know.
-	Changes Changes
 
 	Tracer pgx.QueryTracer // is told of every statement; nil: nobody is
 }
@@ -76,9 +66,9 @@ func (o Options) validate() error {
 	return errors.Join(problems...)
 }
 
-// poolConfig builds the configuration from parts: a connection string made by concatenation breaks at the first quote or
+// Config is the configuration of a pool. It is built from parts: a connection string made by concatenation breaks at the first quote or
 // percent sign in a password. The password is never part of a string that an error could show.
-func (o Options) poolConfig() (*pgxpool.Config, error) {
+func (o Options) Config() (*pgxpool.Config, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
@@ -120,19 +110,6 @@ func (o Options) poolConfig() (*pgxpool.Config, error) {
 		cfg.BeforeConnect = o.beforeConnect
 	}
 	return cfg, nil
-}
-
-// pool connects lazily: it succeeds while the server is down.
-func (o Options) pool(ctx context.Context) (*pgxpool.Pool, error) {
-	cfg, err := o.poolConfig()
-	if err != nil {
-		return nil, err
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", o.Name, err)
-	}
-	return pool, nil
 }
 
 // keywords writes a connection string of key = 'value' pairs (libpq manual, section "Keyword/Value Connection Strings").

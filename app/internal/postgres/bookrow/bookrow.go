@@ -1,4 +1,5 @@
-package postgres
+// Package bookrow reads books from rows as the server sends them.
+package bookrow
 
 import (
 	"encoding/binary"
@@ -14,23 +15,26 @@ import (
 	"bookshelf/app/internal/book"
 )
 
-// columns are those of a book in the order in which decodeBook reads them. Written out, so that a column that a later
+// Columns are those of a book in the order in which decodeBook reads them. Written out, so that a column that a later
 // version adds does not change the result of statements that a running process has prepared.
-const columns = `id, title, authors, isbn13, published_year, language, description, version, created_at, updated_at`
+const Columns = `id, title, authors, isbn13, published_year, language, description, version, created_at, updated_at`
 
-// columnOIDs are the types of columns. The driver asks for all of them in binary form, except for text, which is the same
+// columnOIDs are the types of Columns. The driver asks for all of them in binary form, except for text, which is the same
 // in both.
 var columnOIDs = [...]uint32{
 	pgtype.Int8OID, pgtype.TextOID, pgtype.TextArrayOID, pgtype.TextOID, pgtype.Int2OID, pgtype.TextOID, pgtype.TextOID,
 	pgtype.Int8OID, pgtype.TimestamptzOID, pgtype.TimestamptzOID,
 }
 
+// Width is how many columns there are.
+const Width = len(columnOIDs)
+
 // epoch is what timestamps count from, in microseconds of Unix time.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
-// scanBook reads a row that begins with columns. It decodes the bytes that the server sent itself, where the driver's own
+// Scan reads a row that begins with Columns. It decodes the bytes that the server sent itself, where the driver's own
 // way would find out for each row anew what goes where, and allocate for each value: half of what a list cost.
-func scanBook(row pgx.CollectableRow) (book.Book, error) {
+func Scan(row pgx.CollectableRow) (book.Book, error) {
 	fields := row.FieldDescriptions()
 	if len(fields) < len(columnOIDs) {
 		return book.Book{}, fmt.Errorf("read a book: the row has %d columns", len(fields))
@@ -49,7 +53,7 @@ func scanBook(row pgx.CollectableRow) (book.Book, error) {
 	return b, nil
 }
 
-// decodeBook reads the values of columns (PostgreSQL's binary formats, as its receive functions have them).
+// decodeBook reads the values of Columns (PostgreSQL's binary formats, as its receive functions have them).
 func decodeBook(raw [][]byte) (book.Book, error) {
 	const id, title, authors, isbn, year, language, description, version, created, updated = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 	var b book.Book

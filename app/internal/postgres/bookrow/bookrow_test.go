@@ -1,4 +1,4 @@
-package postgres
+package bookrow
 
 import (
 	"encoding/binary"

@@ -1,4 +1,5 @@
-package postgres
+// Package schema makes the tables of the catalogue, by migrations, and says whether they are those that this program needs.
+package schema
 
 import (
 	"cmp"
@@ -10,17 +11,20 @@ import (
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"bookshelf/app/internal/postgres/database"
 )
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// Migrations returns the embedded migrations, one file each, named NNNNN_what.sql.
-func Migrations() fs.FS {
+// Files returns the embedded migrations, one file each, named NNNNN_what.sql.
+func Files() fs.FS {
 	sub, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
 		panic(err) // the embed directive above names the same folder
@@ -28,15 +32,15 @@ func Migrations() fs.FS {
 	return sub
 }
 
-// SchemaVersion returns the version of the schema that this program needs: the number of its last migration.
-func SchemaVersion() (int64, error) {
+// neededVersion returns the version of the schema that this program needs: the number of its last migration.
+func neededVersion() (int64, error) {
 	var last int64
-	err := fs.WalkDir(Migrations(), ".", func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(Files(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		version, err := goose.NumericComponent(name)
-		last = max(last, version)
+		number, err := goose.NumericComponent(name)
+		last = max(last, number)
 		return err
 	})
 	if err != nil {
@@ -49,7 +53,7 @@ func SchemaVersion() (int64, error) {
 // each migration it applies. It may run twice at once: the second waits for the first. A schema that is newer already
 // stays as it is. Where there is something to apply, it first wants the group role that the serving login belongs to,
 // DATABASE_app.
-func Migrate(ctx context.Context, opts Options, logger *slog.Logger) error {
+func Migrate(ctx context.Context, opts database.Options, logger *slog.Logger) error {
 	return withProvider(ctx, opts, func(pool *pgxpool.Pool, provider *goose.Provider) error {
 		if err := requireGroupRole(ctx, pool); err != nil {
 			return err
@@ -60,20 +64,44 @@ func Migrate(ctx context.Context, opts Options, logger *slog.Logger) error {
 	})
 }
 
-// Down takes every migration back, and with them all books. Nothing but tests calls it: in operation a schema only
-// expands.
-func Down(ctx context.Context, opts Options, logger *slog.Logger) error {
+// To brings the schema to exactly the version, also by taking migrations back, and with the first of them all books. Nothing
+// but tests calls it: in operation a schema only expands.
+func To(ctx context.Context, opts database.Options, version int64, logger *slog.Logger) error {
 	return withProvider(ctx, opts, func(_ *pgxpool.Pool, provider *goose.Provider) error {
-		results, err := provider.DownTo(ctx, 0)
+		have, err := provider.GetDBVersion(ctx)
+		if err != nil {
+			return err
+		}
+		move := provider.UpTo
+		if have > version {
+			move = provider.DownTo
+		}
+		results, err := move(ctx, version)
 		logResults(logger, results, err)
 		return err
 	})
 }
 
+// Check returns nil when the schema has at least the version that this program needs, and an *Error when it is older.
+func Check(ctx context.Context, pool *pgxpool.Pool) error {
+	want, err := neededVersion()
+	if err != nil {
+		return err
+	}
+	have, err := version(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if have < want {
+		return &Error{Have: have, Want: want}
+	}
+	return nil
+}
+
 // withProvider connects as opts says and calls run with goose's migrations, which take an advisory lock.
-func withProvider(ctx context.Context, opts Options, run func(*pgxpool.Pool, *goose.Provider) error) error {
+func withProvider(ctx context.Context, opts database.Options, run func(*pgxpool.Pool, *goose.Provider) error) error {
 	opts.StatementTimeout = 0 // building an index takes what it takes
-	cfg, err := opts.poolConfig()
+	cfg, err := opts.Config()
 	if err != nil {
 		return err
 	}
@@ -94,7 +122,7 @@ func withProvider(ctx context.Context, opts Options, run func(*pgxpool.Pool, *go
 	}
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, Migrations(),
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, Files(),
 		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("migrate database %s: %w", opts.Name, err)
@@ -109,11 +137,11 @@ func withProvider(ctx context.Context, opts Options, run func(*pgxpool.Pool, *go
 // server, so the owner of one database cannot create it. A schema that is up to date asks for none: a database restored
 // under another name keeps the group of the old one.
 func requireGroupRole(ctx context.Context, pool *pgxpool.Pool) error {
-	want, err := SchemaVersion()
+	want, err := neededVersion()
 	if err != nil {
 		return err
 	}
-	if have, err := schemaVersion(ctx, pool); err != nil || have >= want {
+	if have, err := version(ctx, pool); err != nil || have >= want {
 		return err
 	}
 	var role string
@@ -143,4 +171,27 @@ func logResults(logger *slog.Logger, results []*goose.MigrationResult, err error
 	if err == nil && len(results) == 0 {
 		logger.Info("schema is up to date")
 	}
+}
+
+// Error says that the database's migrations are not those that this program needs.
+type Error struct {
+	Have, Want int64 // version numbers; Have is 0 for a database that was never migrated
+}
+
+// Error tells what to do about it.
+func (e *Error) Error() string {
+	return fmt.Sprintf("the database schema has version %d, this program needs %d: run the migrate command", e.Have, e.Want)
+}
+
+// codeUndefinedTable is an SQLSTATE (PostgreSQL manual, appendix A).
+const codeUndefinedTable = "42P01"
+
+// version returns the latest migration in the database, 0 when none has run.
+func version(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+	var latest int64
+	err := pool.QueryRow(ctx, `SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM goose_db_version`).Scan(&latest)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == codeUndefinedTable {
+		return 0, nil
+	}
+	return latest, err
 }

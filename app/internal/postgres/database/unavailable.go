@@ -1,4 +1,4 @@
-package postgres
+package database
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// unavailable reports whether err comes from the way to the server, or from a server that cannot work right now. A wrong
+// Unavailable reports whether err comes from the way to the server, or from a server that cannot work right now. A wrong
 // password counts as well: during a rotation the login and the file change one after the other.
-func unavailable(err error) bool {
+func Unavailable(err error) bool {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && unavailableCode(pgErr.Code) {
 		return true
 	}
