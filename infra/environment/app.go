@@ -8,6 +8,8 @@ import (
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"bookshelf/infra/observability/stack"
 )
 
 // Where the service listens in its container, see docs/contract.md.
@@ -15,6 +17,9 @@ const (
 	APIPort   = 8080
 	AdminPort = 9090
 )
+
+// tracesVariable tells the service where to send its spans, see docs/contract.md.
+const tracesVariable = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 // App is one slot of the service: the migration that its version needs and the replicas that serve.
 type App struct {
@@ -69,6 +74,9 @@ func (e *environment) server(name string, n int, slot Slot, network *Network, se
 	stop := grace + drainTime
 	env := e.databaseEnv("app_a")
 	maps.Copy(env, slot.Environment)
+	if _, chosen := env[tracesVariable]; slot.Watched == stack.Full && !chosen {
+		env[tracesVariable] = stack.TracesEndpoint
+	}
 	env["HTTP_ADDR"] = fmt.Sprintf(":%d", APIPort)
 	env["ADMIN_ADDR"] = fmt.Sprintf(":%d", AdminPort)
 	env["LOG_LEVEL"] = slot.LogLevel
@@ -86,7 +94,8 @@ func (e *environment) server(name string, n int, slot Slot, network *Network, se
 			on(network.Frontend, Replica(name, n)),
 		},
 		// The health check is the image's own, see the contract.
-		limits: slot.App,
+		limits:    slot.App,
+		collected: slot.Watched != "" && slot.Watched != stack.Off,
 		// A little more than the app's own deadline: it should end by itself, with its last log line.
 		stopSignal: "SIGTERM", graceSeconds: int(stop.Seconds()) + 10, waitSeconds: 60,
 	}

@@ -48,6 +48,8 @@ type Config struct {
 	// Service is what there is to know of the service, Release how a release proceeds: see release.ParseProfile.
 	Service Service
 	Release json.RawMessage
+	// Watching is how the environment is watched.
+	Watching Watching
 }
 
 // Verification is the policy about the app's image: "off", or signed with the pair of a public key ("key"), or by a workflow's
@@ -100,10 +102,15 @@ var defaults = map[string]string{
 	"service":           "",
 	"environment":       "{}",
 	"release":           "{}",
+
+	"observability":          "off",
+	"observabilityPort":      "9400",
+	"observabilityRetention": "168h",
+	"observabilityImages":    "{}",
 }
 
 // structured are the keys whose value is a mapping.
-var structured = []string{"service", "environment", "release"}
+var structured = []string{"service", "environment", "release", "observabilityImages"}
 
 // Structured reports whether a key's value is a mapping; it is passed on as JSON.
 func Structured(key string) bool { return slices.Contains(structured, key) }
@@ -150,6 +157,7 @@ func Load(name string, get func(key string) string) (Config, error) {
 		Verify:        r.verification(),
 		Service:       r.service("service", "environment"),
 		Release:       r.object("release"),
+		Watching:      r.watching("observability", "observabilityPort", "observabilityRetention", "observabilityImages"),
 	}
 	c.URL = r.url("url", c.publishedURL())
 	if c.Verify.Mode != VerifyOff && c.Image != "" && !digestPattern.MatchString(c.Image) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"bookshelf/infra/observability/stack"
 )
 
 const someImage = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -32,6 +34,7 @@ func TestDefaultsMakeAWorkingConfiguration(t *testing.T) {
 		App: Limits{MemoryMiB: 128, CPUs: "1"}, Database: Limits{MemoryMiB: 512, CPUs: "1"}, Edge: Limits{MemoryMiB: 256, CPUs: "1"},
 		ShutdownGrace: 2 * time.Second, LogLevel: "info", Verify: Verification{Mode: VerifyOff},
 		Service: service, Release: json.RawMessage("{}"),
+		Watching: Watching{Level: stack.Off, Port: 9400, Retention: 168 * time.Hour, Images: map[string]string{}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(TLS{})); diff != "" {
 		t.Error(diff)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/moby/sys/atomicwriter"
+
+	"bookshelf/infra/observability/stack"
 )
 
 // The two slots of an environment. One of them is live; a release fills the other.
@@ -39,6 +41,8 @@ type Slot struct {
 	LogLevel      string            `json:"log_level"`
 	ShutdownGrace Duration          `json:"shutdown_grace"`
 	Environment   map[string]string `json:"environment,omitempty"`
+	// Watched is how much of it was watched when it was filled.
+	Watched stack.Level `json:"watched,omitempty"`
 	// Retired says that its containers are stopped and kept for a look. Replicas then counts those that there are.
 	Retired bool `json:"retired,omitempty"`
 }
@@ -90,6 +94,7 @@ func (c Config) Fill(image string, replicas int) Slot {
 	return Slot{
 		Image: image, Replicas: replicas,
 		App: c.App, LogLevel: c.LogLevel, ShutdownGrace: Duration(c.ShutdownGrace), Environment: c.Service.Environment,
+		Watched: c.Watching.Level,
 	}
 }
 
