@@ -100,7 +100,7 @@ configuration, nothing touched; 3 needs a person.`,
 	flags.BoolVar(&d.json, "json", false, "print the result as one JSON object on standard output")
 	root.AddCommand(d.upCommand(), d.previewCommand(), d.statusCommand(), d.logsCommand(), d.execCommand(), d.destroyCommand(),
 		d.releaseCommand(), d.rollbackCommand(), d.promoteCommand(), d.historyCommand(), d.reportCommand(), d.scaleCommand(),
-		d.autoscaleCommand())
+		d.autoscaleCommand(), d.openCommand(), d.traceCommand())
 	return root
 }
 
