@@ -68,7 +68,7 @@ image: need-go bases ## build the app's image, tagged with the commit; print its
 	@$(RUN) ./image
 
 # Where the environment is watched, what watches it: minutes the first time, nothing later.
-LEVEL = $(or $(shell sed -n 's/^ *bookshelf:observability: *\([a-z]*\) *$$/\1/p' infra/Pulumi.$(ENV).yaml 2>/dev/null),off)
+LEVEL = $(or $(shell sed -n 's/^ *bookshelf:observability: *"\{0,1\}\([a-z]*\)"\{0,1\} *$$/\1/p' infra/Pulumi.$(ENV).yaml 2>/dev/null),off)
 
 .PHONY: observability-images
 observability-images: need-go known-env ## provide the images of what watches ENV, from a registry or built
