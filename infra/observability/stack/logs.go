@@ -162,7 +162,7 @@ var ErrNotFound = errors.New("not found")
 // line shows an entry as a person reads it: time, instance, message, and the other fields by name.
 func line(fields map[string]string) string {
 	rest := maps.Clone(fields)
-	for _, shown := range []string{"_time", "_msg", "_stream", "_stream_id", "service.name", "service.instance.id", "deployment.environment.name", "time", "severity", "log.iostream", "stream"} {
+	for _, shown := range []string{"_time", "_msg", "_stream", "_stream_id", "service.name", "service.instance.id", "deployment.environment.name", "time", "severity", "log.file.name", "stream"} {
 		delete(rest, shown)
 	}
 	parts := []string{fields["_time"], fields["service.instance.id"], "|", fields["_msg"]}
