@@ -67,6 +67,13 @@ bases: need-go ## provide the base images: from a registry, or built from Debian
 image: need-go bases ## build the app's image, tagged with the commit; print its ID and size
 	@$(RUN) ./image
 
+# Where the environment is watched, what watches it: minutes the first time, nothing later.
+LEVEL = $(or $(shell sed -n 's/^ *bookshelf:observability: *"\{0,1\}\([a-z]*\)"\{0,1\} *$$/\1/p' infra/Pulumi.$(ENV).yaml 2>/dev/null),off)
+
+.PHONY: observability-images
+observability-images: need-go known-env ## provide the images of what watches ENV, from a registry or built
+	@$(RUN) ./bases --observability $(LEVEL)
+
 .PHONY: edge-image
 edge-image: need-go bases ## build the edge's image, unless it is there; print its ID and size
 	@$(RUN) ./image --support edge
@@ -83,7 +90,7 @@ deliver: need-go
 
 .PHONY: up
 up: environment-doctor ## bring up the environment, release what has changed, and print its URL; safe to repeat
-	@$(MAKE) tools image edge-image postgres-image deliver
+	@$(MAKE) tools image edge-image postgres-image observability-images deliver
 	@$(DELIVER) up -e $(ENV) --image "$$(<.tools/image-id)" --release
 
 .PHONY: down
@@ -97,6 +104,10 @@ clean-data: known-env deliver ## take the environment down and delete its data, 
 .PHONY: status
 status: known-env deliver ## say what runs in the environment
 	@$(DELIVER) status -e $(ENV)
+
+.PHONY: open
+open: known-env deliver ## print the addresses of the service and of what watches it
+	@$(DELIVER) open -e $(ENV)
 
 .PHONY: seed
 seed: known-env ## import books from FILE (CSV or JSON lines) into the environment

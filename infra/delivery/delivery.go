@@ -119,6 +119,9 @@ func (s *session) choose(ctx context.Context, image string) error {
 	if err := s.chooseSupport(ctx); err != nil {
 		return err
 	}
+	if err := s.chooseWatching(ctx); err != nil {
+		return err
+	}
 	return s.openStack(ctx)
 }
 

@@ -68,6 +68,9 @@ func (o *Operator) Up(ctx context.Context, name, image string) (UpResult, error)
 	if err == nil {
 		err = traffic.Direct(ctx, s.edge, s.slots)
 	}
+	if err == nil {
+		err = s.waitWatching(ctx)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return UpResult{}, fmt.Errorf("interrupted: run the same command again to converge %s: %w", name, ctx.Err())

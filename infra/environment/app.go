@@ -8,6 +8,8 @@ import (
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"bookshelf/infra/observability/stack"
 )
 
 // Where the service listens in its container, see docs/contract.md.
@@ -15,6 +17,9 @@ const (
 	APIPort   = 8080
 	AdminPort = 9090
 )
+
+// tracesVariable tells the service where to send its spans, see docs/contract.md.
+const tracesVariable = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 // App is one slot of the service: the migration that its version needs and the replicas that serve.
 type App struct {
@@ -79,7 +84,8 @@ func (e *environment) server(name string, n int, slot Slot, network *Network, se
 			on(network.Frontend, Replica(name, n)),
 		},
 		// The health check is the image's own, see the contract.
-		limits: slot.App,
+		limits:    slot.App,
+		collected: slot.Watched != "" && slot.Watched != stack.Off,
 		// A little more than the app's own deadline: it should end by itself, with its last log line.
 		stopSignal: "SIGTERM", graceSeconds: int(stop.Seconds()) + 10, waitSeconds: 60,
 	}
@@ -90,6 +96,9 @@ func (e *environment) server(name string, n int, slot Slot, network *Network, se
 func ServeVariables(slot Slot, role string) map[string]string {
 	env := databaseVariables(role, slot.LoginFile)
 	maps.Copy(env, slot.Environment)
+	if _, chosen := env[tracesVariable]; slot.Watched == stack.Full && !chosen {
+		env[tracesVariable] = stack.TracesEndpoint
+	}
 	grace := time.Duration(slot.ShutdownGrace)
 	env["HTTP_ADDR"] = fmt.Sprintf(":%d", APIPort)
 	env["ADMIN_ADDR"] = fmt.Sprintf(":%d", AdminPort)

@@ -52,6 +52,8 @@ type Config struct {
 	Backup Backup
 	// Rotation says how old secrets may become.
 	Rotation Rotation
+	// Watching is how the environment is watched.
+	Watching Watching
 }
 
 // Verification is the policy about the app's image: "off", or signed with the pair of a public key ("key"), or by a workflow's
@@ -106,10 +108,15 @@ var defaults = map[string]string{
 	"release":           "{}",
 	"backup":            "{}",
 	"rotation":          "{}",
+
+	"observability":          "off",
+	"observabilityPort":      "9400",
+	"observabilityRetention": "168h",
+	"observabilityImages":    "{}",
 }
 
 // structured are the keys whose value is a mapping.
-var structured = []string{"service", "environment", "release", "backup", "rotation"}
+var structured = []string{"service", "environment", "release", "backup", "rotation", "observabilityImages"}
 
 // Structured reports whether a key's value is a mapping; it is passed on as JSON.
 func Structured(key string) bool { return slices.Contains(structured, key) }
@@ -158,6 +165,7 @@ func Load(name string, get func(key string) string) (Config, error) {
 		Release:       r.object("release"),
 		Backup:        r.backup("backup"),
 		Rotation:      r.rotation("rotation"),
+		Watching:      r.watching("observability", "observabilityPort", "observabilityRetention", "observabilityImages"),
 	}
 	c.URL = r.url("url", c.publishedURL())
 	if c.Verify.Mode != VerifyOff && c.Image != "" && !digestPattern.MatchString(c.Image) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"bookshelf/infra/observability/stack"
 )
 
 const someImage = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -37,6 +39,7 @@ func TestDefaultsMakeAWorkingConfiguration(t *testing.T) {
 			Limits: Limits{MemoryMiB: 256, CPUs: "1"}, Repository: Repository{Type: RepositoryVolume},
 		},
 		Rotation: Rotation{Database: 90 * day},
+		Watching: Watching{Level: stack.Off, Port: 9400, Retention: 168 * time.Hour, Images: map[string]string{}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(TLS{}, Repository{})); diff != "" {
 		t.Error(diff)

@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"bookshelf/infra/observability/stack"
 	"bookshelf/infra/runtime"
 )
 
@@ -36,7 +37,9 @@ type container struct {
 	// writableRoot is for a task that is given uploads: Docker refuses to copy into a read-only root. It is never given a network.
 	writableRoot bool
 	capabilities []string
-	stopSignal   string
+	// collected lines go to the store of logs as well; unchecked is a service without a health check.
+	collected, unchecked bool
+	stopSignal           string
 	// graceSeconds is how long a stop may take before it becomes a kill.
 	graceSeconds int
 	// waitSeconds is how long the container may take to be healthy.
@@ -73,7 +76,7 @@ func (e *environment) run(name string, c container, opts ...pulumi.ResourceOptio
 		MemorySwap: pulumi.Int(c.limits.MemoryMiB),
 		Cpus:       pulumi.String(canonicalCPUs(c.limits.CPUs)),
 		LogDriver:  pulumi.String("json-file"),
-		LogOpts:    pulumi.StringMap{"max-file": pulumi.String("3"), "max-size": pulumi.String("10m")},
+		LogOpts:    c.logOptions(),
 	}
 	if len(c.tmpfs) > 0 {
 		args.Tmpfs = stringMap(c.tmpfs)
@@ -94,7 +97,9 @@ func (e *environment) run(name string, c container, opts ...pulumi.ResourceOptio
 		args.Restart = pulumi.String("no")
 	} else {
 		args.Restart = pulumi.String("unless-stopped")
-		args.Wait, args.WaitTimeout = pulumi.Bool(true), pulumi.Int(c.waitSeconds)
+		if !c.unchecked {
+			args.Wait, args.WaitTimeout = pulumi.Bool(true), pulumi.Int(c.waitSeconds)
+		}
 	}
 	opts = append([]pulumi.ResourceOption{
 		// Names are fixed, so the old one must go first.
@@ -104,6 +109,17 @@ func (e *environment) run(name string, c container, opts ...pulumi.ResourceOptio
 		pulumi.ReplaceOnChanges([]string{"healthcheck", "tmpfs", "init", "#initerror"}),
 	}, opts...)
 	return docker.NewContainer(e.ctx, name, args, opts...)
+}
+
+// logOptions bound the logs, and mark the lines that are to be collected with where they come from.
+func (c container) logOptions() pulumi.StringMap {
+	options := pulumi.StringMap{"max-file": pulumi.String("3"), "max-size": pulumi.String("10m")}
+	if c.collected {
+		for name, value := range stack.LogOptions() {
+			options[name] = pulumi.String(value)
+		}
+	}
+	return options
 }
 
 // replicaName is the last part of its name, "" for what there is one of.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"bookshelf/infra/observability/stack"
 )
 
 // databaseHost is the name under which the database is found on the backend network.
@@ -97,7 +99,8 @@ func (e *environment) postgres(d *Database, network *Network, secrets *Secrets) 
 			Retries:     pulumi.Int(5),
 			StartPeriod: pulumi.String("1m0s"),
 		},
-		limits: e.config.Database,
+		limits:    e.config.Database,
+		collected: e.config.Watching.Level != stack.Off,
 		// SIGINT is PostgreSQL's fast shutdown: it ends sessions and leaves a clean cluster.
 		stopSignal: "SIGINT", graceSeconds: 60, waitSeconds: 120,
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"bookshelf/infra/observability/stack"
 )
 
 // Where the edge listens in its container.
@@ -54,6 +56,8 @@ func (e *environment) proxy(data *docker.Volume, network *Network, secrets *Secr
 		networks: docker.ContainerNetworksAdvancedArray{on(network.Public), on(network.Frontend, "edge")},
 		ports:    e.edgePorts(),
 		limits:   e.config.Edge,
+		// Where it is watched.
+		collected: e.config.Watching.Level != stack.Off,
 		// Requests in flight may take as long as the service lets them.
 		stopSignal: "SIGTERM", graceSeconds: 40, waitSeconds: 30,
 	}

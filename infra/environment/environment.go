@@ -116,6 +116,9 @@ func (e *environment) deploy() error {
 			}
 		}
 	}
+	if err := e.newObservability(network); err != nil {
+		return err
+	}
 	e.ctx.Export(outputURL, pulumi.String(e.config.URL))
 	e.ctx.Export(outputImage, pulumi.String(e.slots.LiveSlot().Image))
 	e.ctx.Export(outputLive, pulumi.String(e.slots.Live))

@@ -55,6 +55,8 @@ for volume in /volumes/*; do
         chown "$owner" "$target.new"
         mv -f "$target.new" "$target"
     done
+    # What is kept belongs to who keeps it; other volumes are read only.
+    if [ -e "/uploads/$name.whole" ]; then chown "$owner" "$volume"; fi
     chmod 0755 "$volume"
 done
 `

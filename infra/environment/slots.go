@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/moby/sys/atomicwriter"
+
+	"bookshelf/infra/observability/stack"
 )
 
 // The two slots of an environment. One of them is live; a release fills the other.
@@ -41,6 +43,8 @@ type Slot struct {
 	Environment   map[string]string `json:"environment,omitempty"`
 	// LoginFile says that the service reads its login from a file at every new connection, see Service.
 	LoginFile bool `json:"login_file,omitempty"`
+	// Watched is how much of it was watched when it was filled.
+	Watched stack.Level `json:"watched,omitempty"`
 	// Retired says that its containers are stopped and kept for a look. Replicas then counts those that there are.
 	Retired bool `json:"retired,omitempty"`
 }
@@ -93,6 +97,7 @@ func (c Config) Fill(image string, replicas int) Slot {
 		Image: image, Replicas: replicas,
 		App: c.App, LogLevel: c.LogLevel, ShutdownGrace: Duration(c.ShutdownGrace), Environment: c.Service.Environment,
 		LoginFile: c.Service.LoginFile,
+		Watched:   c.Watching.Level,
 	}
 }
 

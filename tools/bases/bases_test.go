@@ -2,9 +2,12 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"bookshelf/tools/internal/apt"
+	"bookshelf/tools/internal/pinned"
+	"bookshelf/tools/internal/repo"
 )
 
 func TestARegistryThatDoesNotAnswerIsToldFromOneThatDoes(t *testing.T) {
@@ -89,6 +92,60 @@ func TestARecipeChangesWithItsFiles(t *testing.T) {
 		}
 		if before == after {
 			t.Errorf("%s: another file gives the same recipe", b.name)
+		}
+	}
+}
+
+func TestTheListOfWhatWatchesIsComplete(t *testing.T) {
+	t.Parallel()
+	root, err := repo.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := map[string]int{}
+	for _, level := range []string{"lean", "full"} {
+		images, err := watching(root, level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[level] = len(images)
+		for _, b := range images {
+			if (b.tool == "") == (len(b.packages) == 0) || b.program == "" || b.name == "" {
+				t.Errorf("%q: want an image that is either a tool or of packages, and where its program is", b.name)
+			}
+			if recipe, err := b.recipe(t.Context()); err != nil || recipe == "" {
+				t.Errorf("%s: recipe %q, %v", b.name, recipe, err)
+			}
+		}
+	}
+	if sizes["lean"] == 0 || sizes["lean"] >= sizes["full"] {
+		t.Errorf("lean has %d images and full %d, want more in full", sizes["lean"], sizes["full"])
+	}
+	if _, err := watching(root, "much"); err == nil {
+		t.Error("an unknown level is no error")
+	}
+}
+
+func TestAnImageOfATagIsOfTheToolsVersion(t *testing.T) {
+	t.Parallel()
+	root, err := repo.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, err := watching(root, "full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range images {
+		if b.tool == "" {
+			continue
+		}
+		tool, err := pinned.Load(t.Context(), root, b.tool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tag := b.name[strings.LastIndexByte(b.name, ':')+1:]; strings.TrimPrefix(tag, "v") != tool.Version {
+			t.Errorf("%s is made of %s %s: raise both together", b.name, b.tool, tool.Version)
 		}
 	}
 }

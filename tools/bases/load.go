@@ -80,9 +80,12 @@ func (b base) config(ctx context.Context, recipe string) (imageConfig, error) {
 		OS:           runtime.GOOS,
 		Created:      now,
 		Config:       b.run,
-		History:      []history{{Created: now, CreatedBy: "bookshelf tools/bases: a stand-in built from Debian " + suite + " packages"}},
+		History:      []history{{Created: now, CreatedBy: "bookshelf tools/bases: " + b.origin()}},
 	}
-	c.Config.Labels = map[string]string{standInLabel: "true", recipeLabel: recipe}
+	c.Config.Labels = map[string]string{recipeLabel: recipe}
+	if !b.own {
+		c.Config.Labels[standInLabel] = "true"
+	}
 	maps.Copy(c.Config.Labels, b.run.Labels)
 	if b.goToolchain {
 		version, err := goVersion(ctx)
@@ -92,6 +95,14 @@ func (b base) config(ctx context.Context, recipe string) (imageConfig, error) {
 		c.Config.Env = append([]string{"GOLANG_VERSION=" + version}, b.run.Env...)
 	}
 	return c, nil
+}
+
+// origin says what an image was made of.
+func (b base) origin() string {
+	if b.tool != "" {
+		return "built from the Go module of tools/" + b.tool
+	}
+	return "a stand-in built from Debian " + suite + " packages"
 }
 
 // load gives the engine the image. docker load rather than docker import, because only a whole configuration can hold a

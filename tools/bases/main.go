@@ -3,6 +3,7 @@
 //
 //	GOWORK=off go run -C tools ./bases            provide all
 //	GOWORK=off go run -C tools ./bases --check    say what is there; exit 1 when one is missing
+//	GOWORK=off go run -C tools ./bases --observability lean    provide instead what watches an environment; or full, or off
 package main
 
 import (
@@ -13,9 +14,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"text/tabwriter"
 
+	"bookshelf/tools/internal/apt"
 	"bookshelf/tools/internal/command"
 	"bookshelf/tools/internal/docker"
 	"bookshelf/tools/internal/filelock"
@@ -30,10 +33,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bases", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	check := flags.Bool("check", false, "say which base images are there, and change nothing")
+	level := flags.String("observability", "", "provide instead the images that watch an environment: off, lean or full")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	images, err := command.Choose("base image", table, func(b base) string { return b.name }, flags.Args())
+	all := table
+	if *level != "" {
+		if *level == "off" {
+			return nil
+		}
+		root, err := repo.Root()
+		if err != nil {
+			return err
+		}
+		if all, err = watching(root, *level); err != nil {
+			return err
+		}
+	}
+	images, err := command.Choose("base image", all, func(b base) string { return b.name }, flags.Args())
 	if err != nil {
 		return err
 	}
@@ -95,7 +112,7 @@ func provide(ctx context.Context, images []base, stderr io.Writer) error {
 	var build []base
 	unreachable := false
 	for _, b := range images {
-		if !unreachable {
+		if !unreachable && !b.own {
 			err := pull(ctx, b.name, firstAnswer)
 			if err == nil {
 				continue
@@ -112,11 +129,16 @@ func provide(ctx context.Context, images []base, stderr io.Writer) error {
 	if len(build) == 0 {
 		return nil
 	}
-	mirrors, err := prepareHost(ctx)
-	if err != nil {
-		return fmt.Errorf("%s cannot be pulled, and no stand-in can be built here: %w", build[0].name, err)
+	var mirrors apt.Mirrors
+	if at := slices.IndexFunc(build, func(b base) bool { return b.tool == "" }); at >= 0 {
+		var err error
+		if mirrors, err = prepareHost(ctx); err != nil {
+			return fmt.Errorf("%s cannot be pulled, and no stand-in can be built here: %w", build[at].name, err)
+		}
 	}
-	fmt.Fprintln(stderr, "building stand-ins from Debian packages: same names, same contract, labelled "+standInLabel+"=true")
+	if slices.ContainsFunc(build, func(b base) bool { return !b.own }) {
+		fmt.Fprintln(stderr, "building stand-ins: same names, same contract, labelled "+standInLabel+"=true")
+	}
 	spool, err := spoolFolder()
 	if err != nil {
 		return err
@@ -171,6 +193,9 @@ func report(ctx context.Context, images []base, stdout io.Writer) error {
 			fmt.Fprintf(out, "%s\tmissing\n", b.name)
 		default:
 			origin := "pulled"
+			if b.own {
+				origin = "built"
+			}
 			if image.Config.Labels[standInLabel] == "true" {
 				origin = "stand-in"
 			}

@@ -88,13 +88,17 @@ func buildStandIn(ctx context.Context, b base, mirrors apt.Mirrors, spool string
 		return err
 	}
 	began := time.Now()
-	fmt.Fprintf(stderr, "%s: building a stand-in …\n", b.name)
+	fmt.Fprintf(stderr, "%s: building %s …\n", b.name, b.kind())
 	l, err := newLayer(spool)
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.name, err)
 	}
 	defer l.remove()
-	if err := b.bootstrap(ctx, mirrors, l); err != nil {
+	fill := func() error { return b.bootstrap(ctx, mirrors, l) }
+	if b.tool != "" {
+		fill = func() error { return b.packProgram(ctx, l) }
+	}
+	if err := fill(); err != nil {
 		return fmt.Errorf("%s: %w", b.name, err)
 	}
 	config, err := b.config(ctx, recipe)
@@ -103,6 +107,10 @@ func buildStandIn(ctx context.Context, b base, mirrors apt.Mirrors, spool string
 	}
 	if err := load(ctx, b.name, config, l); err != nil {
 		return fmt.Errorf("%s: %w", b.name, err)
+	}
+	if b.own {
+		fmt.Fprintf(stderr, "%s: built in %.0f s\n", b.name, time.Since(began).Seconds())
+		return nil
 	}
 	fmt.Fprintf(stderr, "%s: stand-in built in %.0f s (not the official image; `docker rmi` it to pull that one)\n",
 		b.name, time.Since(began).Seconds())
@@ -283,4 +291,12 @@ func addGoFile(out *tar.Writer, path, name string) error {
 	}
 	_, err = io.Copy(out, f)
 	return err
+}
+
+// kind says what is built here.
+func (b base) kind() string {
+	if b.own {
+		return "it"
+	}
+	return "a stand-in"
 }

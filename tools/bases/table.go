@@ -36,6 +36,9 @@ type base struct {
 	goToolchain bool
 	files       []file
 	run         runConfig
+	// tool is the pinned tool, of the repository at root, that is all of the image, as program; own says that no registry has the image.
+	tool, program, root string
+	own                 bool
 }
 
 // runConfig is how containers of the image start: the part of the image specification that the table needs, spelled as in
@@ -185,6 +188,13 @@ func (b base) recipe(ctx context.Context) (string, error) {
 			return "", err
 		}
 		parts = append(parts, version)
+	}
+	if b.tool != "" {
+		tool, err := b.toolRecipe(ctx)
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, tool)
 	}
 	for _, part := range parts {
 		if err := write(part); err != nil {

@@ -164,27 +164,34 @@ func ageWords(s delivery.SecretStatus) string {
 }
 
 func (d *deliver) logsCommand() *cobra.Command {
-	var options runtime.LogOptions
+	var query delivery.LogQuery
 	cmd := &cobra.Command{
-		Use:   "logs -e ENVIRONMENT [--service NAME] [--since DURATION] [--tail N] [--follow]",
+		Use:   "logs -e ENVIRONMENT [--service NAME] [--since DURATION] [--level LEVEL] [--grep TEXT] [--trace ID] [--tail N] [--follow]",
 		Short: "Show log lines",
+		Long: `Logs asks the store of logs where the environment has one (bookshelf:observability), and Docker
+otherwise, or where the store does not answer. Only the store can search, and only it has the lines
+of containers that are gone.`,
 		Example: `  deliver logs -e dev --service app --follow
-  deliver logs -e prod --since 15m`,
+  deliver logs -e prod --since 15m --level error
+  deliver logs -e prod --trace 4bf92f3577b34da6a3ce929d0e0e4736`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if options.Tail < 0 || options.Since < 0 {
+			if query.Tail < 0 || query.Since < 0 {
 				return usageError("--tail and --since take a number and a duration that are not negative")
 			}
 			return d.operate(func(o *delivery.Operator) error {
-				return o.Logs(cmd.Context(), d.environment, options, d.stdout, d.stderr)
+				return o.Query(cmd.Context(), d.environment, query, d.stdout, d.stderr)
 			})
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&options.Component, "service", "", "only this one: app, edge, postgres, backup, migration, roles, secrets")
-	flags.DurationVar(&options.Since, "since", 0, "only lines younger than this, such as 15m")
-	flags.IntVar(&options.Tail, "tail", 0, "only the last N lines of each container")
-	flags.BoolVarP(&options.Follow, "follow", "f", false, "go on until Ctrl-C")
+	flags.StringVar(&query.Component, "service", "", "only this one: app, edge, postgres, backup, migration, roles, secrets")
+	flags.DurationVar(&query.Since, "since", 0, "only lines younger than this, such as 15m")
+	flags.IntVar(&query.Tail, "tail", 0, "only the last N lines of each container")
+	flags.BoolVarP(&query.Follow, "follow", "f", false, "go on until Ctrl-C")
+	flags.StringVar(&query.Trace, "trace", "", "only lines of this trace")
+	flags.StringVar(&query.Level, "level", "", "only lines of this severity or a higher one: debug, info, warn, error")
+	flags.StringVar(&query.Text, "grep", "", "only lines with this text")
 	return cmd
 }
 

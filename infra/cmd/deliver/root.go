@@ -101,7 +101,7 @@ configuration, nothing touched; 3 needs a person.`,
 	root.AddCommand(d.upCommand(), d.previewCommand(), d.statusCommand(), d.logsCommand(), d.execCommand(), d.destroyCommand(),
 		d.releaseCommand(), d.rollbackCommand(), d.promoteCommand(), d.historyCommand(), d.reportCommand(), d.scaleCommand(),
 		d.autoscaleCommand(), d.backupCommand(), d.backupsCommand(), d.restoreCommand(), d.drillCommand(), d.rotateCommand(),
-		d.secretsCommand())
+		d.secretsCommand(), d.openCommand(), d.traceCommand())
 	return root
 }
 

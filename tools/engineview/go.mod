@@ -1,0 +1,3 @@
+module bookshelf/tools/engineview
+
+go 1.26.1
