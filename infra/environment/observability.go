@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"bookshelf/infra/observability"
 	"bookshelf/infra/observability/stack"
 )
 
@@ -59,6 +61,13 @@ func (c Config) Watch(slots Slots) ([]stack.Part, error) {
 	if c.TLS.Mode != TLSOff {
 		options.EdgeURL = fmt.Sprintf("https://edge:%d/readyz", edgeHTTPSPort)
 	}
+	var err error
+	if options.Rules, err = texts(observability.Rules()); err != nil {
+		return nil, err
+	}
+	if options.Dashboards, err = texts(observability.Vmui()); err != nil {
+		return nil, err
+	}
 	serving := slots.Serving()
 	for _, name := range sortedKeys(serving) {
 		for n := 1; n <= serving[name].Replicas; n++ {
@@ -66,6 +75,23 @@ func (c Config) Watch(slots Slots) ([]stack.Part, error) {
 		}
 	}
 	return stack.Parts(options)
+}
+
+// texts are the files of a folder by their names.
+func texts(folder fs.FS) (map[string]string, error) {
+	entries, err := fs.ReadDir(folder, ".")
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	for _, entry := range entries {
+		content, err := fs.ReadFile(folder, entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		found[entry.Name()] = string(content)
+	}
+	return found, nil
 }
 
 // Observability is what watches an environment: containers on networks of their own that also reach what they scrape.
