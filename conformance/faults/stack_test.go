@@ -24,7 +24,7 @@ func full() bool { return os.Getenv("E2E") == "full" }
 func long(t *testing.T) {
 	t.Helper()
 	if !full() {
-		t.Skip("make e2e-faults runs it: the short form kills the database and takes its connections")
+		t.Skip("make e2e-faults runs it: the short form is two faults")
 	}
 }
 
