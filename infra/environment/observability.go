@@ -170,7 +170,7 @@ func (w *watch) prepare(parts []stack.Part) (pulumi.ResourceOption, error) {
 		task.volumes = append(task.volumes, volume(v.Name, "/volumes/"+name, false))
 		task.uploads = append(task.uploads, upload(name+".owner", pulumi.String(part.User)))
 		if kind == "data" {
-			task.uploads = append(task.uploads, upload(name+".whole", pulumi.String("")))
+			task.uploads = append(task.uploads, upload(name+".whole", pulumi.String("yes"))) // an empty file cannot be uploaded
 		}
 		for _, file := range sortedKeys(files) {
 			task.uploads = append(task.uploads, upload(name+"/"+file, pulumi.String(files[file])))

@@ -56,8 +56,9 @@ for volume in /volumes/*; do
         mv -f "$target.new" "$target"
     done
     # What is kept belongs to who keeps it; other volumes are read only.
-    if [ -e "/uploads/$name.whole" ]; then chown "$owner" "$volume"; fi
+    chown 0:0 "$volume" # the mode is the owner's to change, and it may have been given away before
     chmod 0755 "$volume"
+    if [ -e "/uploads/$name.whole" ]; then chown "$owner" "$volume"; fi
 done
 `
 

@@ -12,8 +12,8 @@ const (
 )
 
 // targetsFile has the replicas. It is a file of its own, read again by itself: each release and each scaling changes it, and must not
-// take another container.
-const targetsFile = "targets.json"
+// take another container. JSON is YAML as well, and a name that ends in .json would make it a dashboard beside the others.
+const targetsFile = "targets.yml"
 
 // scrapes are the jobs, named as the telemetry contracts name them.
 func scrapes(o Options) list {
