@@ -194,16 +194,12 @@ func (r *run) choose(ctx context.Context) (backup.Backup, error) {
 	if err := r.scratch.Open(ctx); err != nil {
 		return backup.Backup{}, err
 	}
-	list, err := r.scratch.Backups(ctx)
+	newest, err := settled(ctx, r.scratch.Backups)
 	if err != nil {
 		return backup.Backup{}, err
 	}
-	if len(list) == 0 {
-		return backup.Backup{}, errors.New("the repository holds no backup")
-	}
-	newest := list[len(list)-1]
 	r.report.Backup = &newest
-	age := r.report.Started.Sub(newest.Stopped)
+	age := max(0, r.report.Started.Sub(newest.Stopped))
 	r.report.AgeSeconds = age.Seconds()
 	marker := newest.Marker
 	switch {
@@ -219,6 +215,31 @@ func (r *run) choose(ctx context.Context) (backup.Backup, error) {
 		return newest, fmt.Errorf("backup %s is empty: it holds %d tables without a row", newest.Label, len(marker.Tables))
 	}
 	return newest, nil
+}
+
+// A backup gets its marker right after it was taken. One that has none and is younger than markerLate is looked at again, for so long.
+const markerLate = 30 * time.Second
+
+// settled is the newest backup, with the marker of one that was taken just now.
+func settled(ctx context.Context, look func(context.Context) ([]backup.Backup, error)) (backup.Backup, error) {
+	for {
+		list, err := look(ctx)
+		if err != nil {
+			return backup.Backup{}, err
+		}
+		if len(list) == 0 {
+			return backup.Backup{}, errors.New("the repository holds no backup")
+		}
+		newest := list[len(list)-1]
+		if newest.Marker != nil || newest.Fault != "" || time.Since(newest.Stopped) > markerLate {
+			return newest, nil
+		}
+		select {
+		case <-ctx.Done():
+			return backup.Backup{}, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // compare holds the restored content against the marker.

@@ -2,12 +2,14 @@ package drill
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -126,6 +128,41 @@ func TestAReportIsKeptAsDataAsAPageAndAsMetrics(t *testing.T) {
 	}
 	if last, err := LastSuccess(t.TempDir()); err != nil || !last.IsZero() {
 		t.Errorf("without a drill: %v, %v", last, err)
+	}
+}
+
+func TestTheMarkerOfABackupThatWasTakenJustNowIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		age    time.Duration
+		fault  string
+		comes  int // with which look, 0 for never
+		looks  int
+		marked bool
+	}{
+		"it is there":             {age: time.Second, comes: 1, looks: 1, marked: true},
+		"it comes a moment later": {age: time.Second, comes: 4, looks: 4, marked: true},
+		"it does not come":        {age: 25 * time.Second, looks: 7},
+		"an old backup":           {age: time.Hour, comes: 2, looks: 1},
+		"a faulty backup":         {age: time.Second, fault: "cannot be read", comes: 2, looks: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				looks, stopped := 0, time.Now().Add(-test.age)
+				newest, err := settled(t.Context(), func(context.Context) ([]backup.Backup, error) {
+					looks++
+					b := backup.Backup{Label: "new", Stopped: stopped, Fault: test.fault}
+					if looks == test.comes {
+						b.Marker = &backup.Marker{}
+					}
+					return []backup.Backup{{Label: "old"}, b}, nil
+				})
+				if err != nil || newest.Label != "new" || looks != test.looks || (newest.Marker != nil) != test.marked {
+					t.Errorf("after %d looks: %+v, %v", looks, newest, err)
+				}
+			})
+		})
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,6 +44,8 @@ type bench struct {
 	token string
 	// said is everything that deliver has written.
 	said bytes.Buffer
+	// saying is held to add to it: two commands may run at once.
+	saying sync.Mutex
 }
 
 // newBench makes a repository with one environment that nobody else has, and takes it down when the test ends.
@@ -144,6 +147,8 @@ func (b *bench) deliverWith(ctx context.Context, args ...string) (code int, stdo
 	args = append([]string{args[0], "-e", b.name, "--repository", b.root}, args[1:]...)
 	code = run(ctx, args, func(string) (string, bool) { return "", false }, strings.NewReader(""), &out, &errs)
 	if !slices.Contains(args, "token") { // whose output is one
+		b.saying.Lock()
+		defer b.saying.Unlock()
 		b.said.WriteString(out.String() + errs.String())
 	}
 	return code, out.String(), errs.String()
