@@ -51,6 +51,7 @@ func Last(environment string) string {
 func patterns(project, environment string) []string {
 	return []string{
 		path.Join(environment, "secrets", "*"), path.Join(environment, "slots.json"), path.Join(environment, "last-good.json"),
+		path.Join(environment, "data.json"), // which volume holds the data, where that was restored
 		path.Join(environment, "verified", "*"), path.Join(environment, "workspace", "Pulumi.yaml"), Last(environment),
 		"pulumi/.pulumi/meta.yaml", path.Join("pulumi/.pulumi/stacks", project, environment+".json*"),
 	}

@@ -14,6 +14,7 @@ import (
 // files are those of an environment, one that is not exported, and one of another environment.
 var files = map[string]string{
 	"prod/secrets/passphrase": "the passphrase\n", "prod/secrets/app_login": "app_a\nhush\n", "prod/slots.json": "{}", "prod/last-good.json": "{}",
+	"prod/data.json":             `{"volume":"postgres-data-20260301-120000"}`,
 	"prod/workspace/Pulumi.yaml": "name: shop", "prod/workspace/Pulumi.prod.yaml": "encryptionsalt: v1", "prod/verified/abc.json": "{}",
 	"pulumi/.pulumi/meta.yaml": "version: 1", "pulumi/.pulumi/stacks/shop/prod.json": "state",
 	"prod/releases/1/dump": "data", "dev/secrets/passphrase": "another", "pulumi/.pulumi/stacks/shop/dev.json": "another state",
