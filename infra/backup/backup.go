@@ -179,14 +179,11 @@ func (c *Client) Point(ctx context.Context, name string) (Point, error) {
 
 // ask runs a command of the agent and reads the JSON that it prints, if it is to print any.
 func (c *Client) ask(ctx context.Context, answer any, command ...string) error {
-	instances, err := c.platform.Instances(ctx, c.env)
+	instance, found, err := runtime.FindServing(ctx, c.platform, c.env, Component)
 	if err != nil {
 		return err
 	}
-	for _, instance := range instances {
-		if instance.Component != Component || !instance.Serving() {
-			continue
-		}
+	if found {
 		return Ask(ctx, c.platform, instance.ID, answer, c.log, command...)
 	}
 	return fmt.Errorf("the backup container of %s does not run: `deliver up -e %s` starts it", c.env.Name, c.env.Name)

@@ -11,6 +11,7 @@ import (
 	"bookshelf/infra/environment"
 	"bookshelf/infra/release"
 	"bookshelf/infra/rotation"
+	"bookshelf/infra/runtime"
 	"bookshelf/infra/runtime/postgres"
 )
 
@@ -209,13 +210,8 @@ const secretsComponent = "secrets"
 
 // runs reports whether a component serves, or has done its work.
 func (s *session) runs(ctx context.Context, component string) (bool, error) {
-	instances, err := s.Platform.Instances(ctx, s.env)
-	for _, instance := range instances {
-		if instance.Component == component && instance.Serving() {
-			return true, err
-		}
-	}
-	return false, err
+	_, found, err := runtime.FindServing(ctx, s.Platform, s.env, component)
+	return found, err
 }
 
 // consumers is the environment as a rotation sees it.

@@ -68,21 +68,14 @@ func (e *environment) newSecrets() (*Secrets, error) {
 	if err != nil {
 		return nil, err
 	}
+	databaseFiles := passwordFiles(e.credentials)
+	databaseFiles["roles.sql"], databaseFiles["backup.sql"] = rolesSQL, backupSQL
 	consumers := []struct {
 		name, owner string
 		files       map[string]string
 		volume      **docker.Volume
 	}{
-		{"database", databaseUser, map[string]string{
-			credentials.SuperuserFile: e.credentials.Superuser,
-			credentials.OwnerFile:     e.credentials.Owner,
-			credentials.AppFile:       e.credentials.App.Content(),
-			credentials.MetricsFile:   e.credentials.Metrics,
-			credentials.ReadOnlyFile:  e.credentials.ReadOnly,
-			credentials.BackupFile:    e.credentials.Backup,
-			"roles.sql":               rolesSQL,
-			"backup.sql":              backupSQL,
-		}, &s.Database},
+		{"database", databaseUser, databaseFiles, &s.Database},
 		{"backup", databaseUser, e.backupFiles(), &s.Backup},
 		{"migration", appUser, map[string]string{passwordFile: e.credentials.Owner}, &s.Migration},
 		{"app", appUser, appFiles(e.credentials.App), &s.App},
@@ -124,17 +117,24 @@ func appFiles(l credentials.Login) map[string]string {
 	return map[string]string{loginFile: databaseRole(l.Role) + "\n" + l.Password + "\n", passwordFile: l.Password}
 }
 
+// passwordFiles are the passwords of all roles of the database, by file.
+func passwordFiles(set credentials.Set) map[string]string {
+	return map[string]string{
+		credentials.SuperuserFile: set.Superuser,
+		credentials.OwnerFile:     set.Owner,
+		credentials.AppFile:       set.App.Content(),
+		credentials.MetricsFile:   set.Metrics,
+		credentials.ReadOnlyFile:  set.ReadOnly,
+		credentials.BackupFile:    set.Backup,
+	}
+}
+
 // HandOver is where the distributing task takes the files of the database's secrets from, and with what content, by path: what has to be
 // replaced there when the secrets are.
 func HandOver(set credentials.Set) map[string]string {
-	files := map[string]string{
-		"database/" + credentials.SuperuserFile: set.Superuser,
-		"database/" + credentials.OwnerFile:     set.Owner,
-		"database/" + credentials.AppFile:       set.App.Content(),
-		"database/" + credentials.MetricsFile:   set.Metrics,
-		"database/" + credentials.ReadOnlyFile:  set.ReadOnly,
-		"database/" + credentials.BackupFile:    set.Backup,
-		"migration/" + passwordFile:             set.Owner,
+	files := map[string]string{"migration/" + passwordFile: set.Owner}
+	for name, content := range passwordFiles(set) {
+		files["database/"+name] = content
 	}
 	for name, content := range appFiles(set.App) {
 		files["app/"+name] = content

@@ -166,3 +166,17 @@ type Platform interface {
 	// Exec runs a command in an instance and returns its exit code.
 	Exec(ctx context.Context, id string, command []string, stdin io.Reader, stdout, stderr io.Writer) (int, error)
 }
+
+// FindServing returns a container of a component that serves, or has done its work; found is false where there is none.
+func FindServing(ctx context.Context, p Platform, env Environment, component string) (instance Instance, found bool, err error) {
+	instances, err := p.Instances(ctx, env)
+	if err != nil {
+		return Instance{}, false, err
+	}
+	for _, instance := range instances {
+		if instance.Component == component && instance.Serving() {
+			return instance, true, nil
+		}
+	}
+	return Instance{}, false, nil
+}

@@ -246,19 +246,17 @@ func (c *Client) find(ctx context.Context) error {
 	if c.id != "" {
 		return nil
 	}
-	instances, err := c.platform.Instances(ctx, c.env)
+	instance, found, err := runtime.FindServing(ctx, c.platform, c.env, Component)
 	if err != nil {
 		return err
 	}
-	for _, instance := range instances {
-		if instance.Component == Component && instance.Serving() {
-			program, err := c.platform.Entrypoint(ctx, instance.ID)
-			if err != nil {
-				return err
-			}
-			c.id, c.program = instance.ID, program
-			return nil
-		}
+	if !found {
+		return fmt.Errorf("%s has no edge that runs: %w", c.env.Name, runtime.ErrNotFound)
 	}
-	return fmt.Errorf("%s has no edge that runs: %w", c.env.Name, runtime.ErrNotFound)
+	program, err := c.platform.Entrypoint(ctx, instance.ID)
+	if err != nil {
+		return err
+	}
+	c.id, c.program = instance.ID, program
+	return nil
 }

@@ -66,26 +66,23 @@ func (c *Client) run(ctx context.Context, program string, arguments []string, st
 
 // exec runs a command in the database's container.
 func (c *Client) exec(ctx context.Context, command []string, stdin io.Reader, stdout io.Writer) error {
-	instances, err := c.platform.Instances(ctx, c.env)
+	instance, found, err := runtime.FindServing(ctx, c.platform, c.env, Component)
 	if err != nil {
 		return err
 	}
-	for _, instance := range instances {
-		if instance.Component != Component || !instance.Serving() {
-			continue
-		}
-		var complaint limited
-		code, err := c.platform.Exec(ctx, instance.ID, command, stdin, stdout, &complaint)
-		switch {
-		case err != nil || code == 0:
-			return err
-		case strings.Contains(complaint.String(), "authentication failed for user"), strings.Contains(complaint.String(), "is not permitted to log in"):
-			return fmt.Errorf("%w: %s", ErrRefused, strings.TrimSpace(complaint.String()))
-		default:
-			return fmt.Errorf("%s ended with exit code %d: %s", command[3], code, complaint.String())
-		}
+	if !found {
+		return fmt.Errorf("the database of %s does not run", c.env.Name)
 	}
-	return fmt.Errorf("the database of %s does not run", c.env.Name)
+	var complaint limited
+	code, err := c.platform.Exec(ctx, instance.ID, command, stdin, stdout, &complaint)
+	switch {
+	case err != nil || code == 0:
+		return err
+	case strings.Contains(complaint.String(), "authentication failed for user"), strings.Contains(complaint.String(), "is not permitted to log in"):
+		return fmt.Errorf("%w: %s", ErrRefused, strings.TrimSpace(complaint.String()))
+	default:
+		return fmt.Errorf("%s ended with exit code %d: %s", command[3], code, complaint.String())
+	}
 }
 
 // limited keeps the beginning of what is written to it.
